@@ -1,0 +1,203 @@
+"""Order values: what we want, what the venue answered, what happened.
+
+What happened to a *request* and what happened to the *order* are two facts with two enums.
+"""
+
+from __future__ import annotations
+
+import enum
+from decimal import Decimal
+
+import msgspec
+
+from engine.model.market import Side
+
+
+class OrderType(enum.Enum):
+    """How the order meets the book."""
+
+    LIMIT = "limit"
+    MARKET = "market"
+
+
+class TimeInForce(enum.Enum):
+    """How long the order lives. Post-only is a flag, even where a venue encodes it here."""
+
+    GTC = "gtc"
+    IOC = "ioc"
+    FOK = "fok"
+
+
+class OrderState(enum.Enum):
+    """Where an order stands, as far as it has been proven."""
+
+    PENDING_NEW = "pending_new"
+    """Accepted by our checks; its bytes may or may not have left."""
+    WORKING = "working"
+    """On the venue's book (or accepted), nothing or a part filled."""
+    PENDING_CANCEL = "pending_cancel"
+    """A cancel was sent; the order works until the venue says otherwise."""
+    FILLED = "filled"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+    REJECTED = "rejected"
+    """The venue refused it: it never worked."""
+    NOT_SENT = "not_sent"
+    """No byte left this host: it never worked."""
+    IN_DOUBT = "in_doubt"
+    """Sent, outcome unknown: asked for until proven, counted at worst case, never resent."""
+    ABSENT = "absent"
+    """Proven never to have been accepted (deadline passed, not found, no fills)."""
+
+    @property
+    def is_final(self) -> bool:
+        """Tell whether no later evidence but fills can move the order."""
+        return self in _FINAL
+
+
+_FINAL = frozenset(
+    {
+        OrderState.FILLED,
+        OrderState.CANCELLED,
+        OrderState.EXPIRED,
+        OrderState.REJECTED,
+        OrderState.NOT_SENT,
+        OrderState.ABSENT,
+    }
+)
+
+
+class Outcome(enum.Enum):
+    """What is known of one request after its answer (or the lack of one)."""
+
+    DONE = "done"
+    """The venue did it."""
+    REFUSED = "refused"
+    """The venue definitely did not do it."""
+    UNKNOWN = "unknown"
+    """It may or may not have happened: reconcile, never assume."""
+
+
+class RejectReason(enum.Enum):
+    """Why a request was refused, in venue-neutral words."""
+
+    INSUFFICIENT_FUNDS = "insufficient_funds"
+    WOULD_TAKE = "would_take"
+    FOK_UNFILLABLE = "fok_unfillable"
+    DUPLICATE_CLIENT_ORDER_ID = "duplicate_client_order_id"
+    UNKNOWN_ORDER = "unknown_order"
+    REDUCE_ONLY = "reduce_only"
+    PRICE_FILTER = "price_filter"
+    QTY_FILTER = "qty_filter"
+    NOTIONAL_FILTER = "notional_filter"
+    PRICE_BAND = "price_band"
+    TOO_MANY_ORDERS = "too_many_orders"
+    RATE_LIMIT = "rate_limit"
+    BANNED = "banned"
+    CLOCK = "clock"
+    AUTH = "auth"
+    NOT_TRADING = "not_trading"
+    OVERLOADED = "overloaded"
+    NO_CHANGE = "no_change"
+    MALFORMED = "malformed"
+    OTHER = "other"
+
+
+class Retry(enum.Enum):
+    """What may be done after an error answer."""
+
+    NEVER = "never"
+    """The same request will fail again, or repeating it is dangerous."""
+    READ = "read"
+    """Reads and cancels may be repeated after a pause; a place must not."""
+    RESIGN = "resign"
+    """Measure the clock, sign anew, once: the venue certainly did not accept it."""
+    AFTER_WAIT = "after_wait"
+    """Allowed again after the named wait (rate window, overload)."""
+
+
+class VenueError(msgspec.Struct, frozen=True, gc=False):
+    """One row of a venue's error table, applied to one answer.
+
+    Attributes:
+        code: the venue's code as text, ``http:503`` where there was none.
+        message: the venue's text, control characters removed, cut to 300 characters.
+        outcome: whether the request happened.
+        retry_after_ms: how long the venue asked us to wait, or ``None``.
+    """
+
+    code: str
+    message: str
+    outcome: Outcome
+    reason: RejectReason
+    retry: Retry
+    retry_after_ms: int | None = None
+
+
+class NewOrder(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """An intent to place, already normalised: ``price`` and ``qty`` are scaled and on tick and lot.
+
+    ``price`` is 0 for market orders. ``client_order_id`` is unique for ever.
+    """
+
+    venue: str
+    universal: str
+    client_order_id: str
+    side: Side
+    order_type: OrderType
+    qty: int
+    price: int = 0
+    time_in_force: TimeInForce = TimeInForce.GTC
+    post_only: bool = False
+    reduce_only: bool = False
+
+
+class OrderAck(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """The venue accepted a place, cancel or amend, or reported an order on query.
+
+    ``state`` is what the answer itself proves; ``cum_qty`` is scaled base units.
+    """
+
+    client_order_id: str
+    venue_order_id: str
+    state: OrderState
+    price: int
+    qty: int
+    cum_qty: int
+    cum_quote: Decimal | None
+    side: Side
+    venue_utc_ns: int | None
+
+
+class Fill(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """Our own execution; each ``trade_id`` counts once per instrument."""
+
+    trade_id: str
+    price: int
+    qty: int
+    fee: Decimal | None
+    fee_asset: str | None
+    is_maker: bool | None
+    venue_utc_ns: int
+
+
+class ExecutionReport(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """Any change of one of our orders, told by the private stream.
+
+    ``state`` is the order's state after the event; ``fill`` is set for executions; ``reason`` is the
+    venue's word for an unsolicited end.
+    """
+
+    venue: str
+    universal: str
+    client_order_id: str
+    venue_order_id: str
+    side: Side
+    state: OrderState
+    price: int
+    qty: int
+    cum_qty: int | None
+    fill: Fill | None
+    reason: str | None
+    venue_utc_ns: int
+    recv_mono_ns: int

@@ -1,0 +1,1 @@
+"""Time, counters, histograms, event names and logging."""

@@ -1,0 +1,353 @@
+"""What a venue adapter offers to sessions, router and supervisor: bytes in, values out, no I/O.
+
+An adapter is built per (venue, product). It never awaits, sleeps, logs or reads a clock: stamps come
+in as arguments, the same bytes give the same values. Requests come out ready to be written.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Sequence
+from typing import Protocol
+
+import msgspec
+
+from engine.model.account import Balance, Position
+from engine.model.instrument import Instrument, Product
+from engine.model.market import BookSnapshot, DepthSchema, FundingUpdate, TopOfBook, Trade
+from engine.model.orders import ExecutionReport, NewOrder, OrderAck, VenueError
+
+
+class Secret:
+    """A secret text that never shows itself: ``repr``, ``str`` and formatting give a mask.
+
+    Use :meth:`reveal` only where bytes are signed or put on the wire.
+    """
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        """Return the secret itself."""
+        return self._text
+
+    def __bool__(self) -> bool:
+        return bool(self._text)
+
+    def __repr__(self) -> str:
+        return "Secret(***)"
+
+    __str__ = __repr__
+
+    def __format__(self, spec: str) -> str:
+        return repr(self)
+
+    def __reduce__(self) -> str:
+        raise TypeError("a Secret is not picklable")
+
+
+class Credentials(msgspec.Struct, frozen=True):
+    """API credentials of one venue; ``passphrase`` is also BitMart's memo."""
+
+    key: Secret
+    secret: Secret
+    passphrase: Secret | None = None
+
+
+class Endpoints(msgspec.Struct, frozen=True):
+    """Base addresses of one venue product; the meaning of each base is in the venue's ``endpoints.py``."""
+
+    rest: str
+    ws_public: str
+    ws_private: str | None = None
+    ws_trade: str | None = None
+
+
+class HttpRequest(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """One request, ready for the wire but for Host, Content-Length and the connection headers.
+
+    Attributes:
+        method: ``GET``, ``POST``, ``PUT`` or ``DELETE``.
+        target: path with query, percent-encoded and signed.
+        headers: extra header lines, each ending in CRLF, e.g. ``X-MBX-APIKEY: k\\r\\n``; may hold secrets.
+        body: form or JSON bytes; ``content_type`` is sent only with a body.
+        weight: cost on the venue's request budget; ``order_count``: cost on its order budget.
+        idempotent: may be repeated once on a fresh connection when a kept-alive one was found dead.
+        label: a constant, secret-free name for counters and errors, e.g. ``binance.spot.place``.
+    """
+
+    method: str
+    target: str
+    label: str
+    headers: bytes = b""
+    body: bytes = b""
+    content_type: str = "application/x-www-form-urlencoded"
+    weight: int = 1
+    order_count: int = 0
+    idempotent: bool = True
+    is_reserved: bool = False
+    """Cancels and order queries may use the budget's reserve."""
+
+
+class Heartbeat(msgspec.Struct, frozen=True, gc=False):
+    """Liveness rule of a connection.
+
+    Attributes:
+        silence_ms: nothing at all received (data, pings, pongs) for this long means dead.
+        ping_interval_ms: our own WebSocket ping cadence, 0 = we do not ping.
+        pong_timeout_ms: how long a pong to our ping may take.
+    """
+
+    silence_ms: int
+    ping_interval_ms: int = 0
+    pong_timeout_ms: int = 10_000
+
+
+class ConnectionRules(msgspec.Struct, frozen=True, gc=False):
+    """Documented limits of one kind of WebSocket connection."""
+
+    heartbeat: Heartbeat
+    messages_per_s: int
+    streams_max: int
+    connects: int
+    connects_window_s: int
+    lifetime_s: int
+
+
+class BudgetRule(msgspec.Struct, frozen=True, gc=False):
+    """One fixed calendar window of a rate limit.
+
+    Attributes:
+        name: e.g. ``weight_1m``; ``kind`` is ``weight`` or ``orders``.
+        header: lower-case response header that states what is used, or "".
+    """
+
+    name: str
+    kind: str
+    window_ms: int
+    limit: int
+    header: str = ""
+
+
+class Topic(enum.Enum):
+    """Public data kinds a subscription can ask for."""
+
+    DEPTH = "depth"
+    TRADES = "trades"
+    TOP_OF_BOOK = "top_of_book"
+    FUNDING = "funding"
+
+
+class ConnectionPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """One market-data connection to open.
+
+    Attributes:
+        name: stable, secret-free name for logs and counters, e.g. ``binance.spot.public.0``.
+        url: full address.
+        subscribe: control messages to send after every connect, in order, paced by ``rules``.
+        depth_routes: (route, universal) pairs for the kernel; see ``DepthSchema.route_keys``.
+        universals: every instrument that this connection serves.
+    """
+
+    name: str
+    url: str
+    subscribe: tuple[bytes, ...]
+    rules: ConnectionRules
+    depth_routes: tuple[tuple[str, str], ...] = ()
+    universals: tuple[str, ...] = ()
+
+
+class ControlReply(msgspec.Struct, frozen=True, gc=False):
+    """A venue's answer to a control message; ``error`` is ``None`` when it was accepted."""
+
+    request_id: str | None
+    error: str | None
+
+
+class PlannedShutdown(msgspec.Struct, frozen=True, gc=False):
+    """The venue says that this connection will be closed soon."""
+
+    venue_utc_ns: int | None
+
+
+MarketEvent = Trade | TopOfBook | FundingUpdate | ControlReply | PlannedShutdown
+
+
+class StreamDown(msgspec.Struct, frozen=True, gc=False):
+    """The private stream ended or lapsed although the connection may be open."""
+
+    reason: str
+
+
+class WsReply(msgspec.Struct, frozen=True, gc=False):
+    """Answer to a WebSocket API request: the session's own (``result`` None), or an order's."""
+
+    request_id: str | None
+    result: OrderAck | VenueError | None
+
+
+PrivateEvent = ExecutionReport | Balance | Position | StreamDown | WsReply | PlannedShutdown
+
+
+class MarketDataAdapter(Protocol):
+    """Public side of one venue product."""
+
+    venue: str
+    product: Product
+    schema: DepthSchema
+    rest_budgets: tuple[BudgetRule, ...]
+
+    def instruments_request(self) -> HttpRequest:
+        """Return the request that lists all instruments."""
+        ...
+
+    def decode_instruments(self, body: bytes) -> list[Instrument]:
+        """Return every listed instrument that this product covers; raises ProtocolViolation."""
+        ...
+
+    def market_plans(
+        self, instruments: Sequence[Instrument], topics: frozenset[Topic]
+    ) -> list[ConnectionPlan]:
+        """Return the connections that serve these instruments within the venue's limits."""
+        ...
+
+    def snapshot_request(self, instrument: Instrument) -> HttpRequest:
+        """Return the depth snapshot request."""
+        ...
+
+    def decode_snapshot(self, instrument: Instrument, body: bytes) -> BookSnapshot:
+        """Return the snapshot in the instrument's scales; raises ProtocolViolation."""
+        ...
+
+    def decode_market(self, payload: bytes, mono_ns: int, utc_ns: int) -> Sequence[MarketEvent]:
+        """Decode a message that the depth kernel passed on; unknown kinds give ``()``."""
+        ...
+
+    def time_request(self) -> HttpRequest:
+        """Return the request for the venue's clock."""
+        ...
+
+    def decode_time_ns(self, body: bytes) -> int:
+        """Return the venue's UTC nanoseconds."""
+        ...
+
+
+class TradingAdapter(Protocol):
+    """Private side of one venue product. ``stamp_ms`` is venue time, offset already applied."""
+
+    venue: str
+    product: Product
+    validity_ms: int
+    """How long a signed request stays valid at the venue (recvWindow and the like)."""
+    give_up_ms: int
+    """How long the venue itself may still act on an accepted request after its validity."""
+
+    def place_http(self, order: NewOrder, instrument: Instrument, stamp_ms: int) -> HttpRequest:
+        """Encode and sign a place over REST."""
+        ...
+
+    def cancel_http(
+        self, instrument: Instrument, client_order_id: str, venue_order_id: str | None, stamp_ms: int
+    ) -> HttpRequest:
+        """Encode and sign a cancel over REST; by venue id when known, else by client id."""
+        ...
+
+    def query_http(
+        self, instrument: Instrument, client_order_id: str, venue_order_id: str | None, stamp_ms: int
+    ) -> HttpRequest:
+        """Encode and sign a status query over REST."""
+        ...
+
+    def open_orders_http(self, instrument: Instrument | None, stamp_ms: int) -> HttpRequest:
+        """Encode and sign a list of open orders, of one instrument or of all."""
+        ...
+
+    def cancel_all_http(self, instrument: Instrument, stamp_ms: int) -> HttpRequest:
+        """Encode and sign a cancel of every open order of one instrument."""
+        ...
+
+    def fills_http(self, instrument: Instrument, from_trade_id: str | None, stamp_ms: int) -> HttpRequest:
+        """Encode and sign a page of own fills, ascending."""
+        ...
+
+    def balances_http(self, stamp_ms: int) -> HttpRequest:
+        """Encode and sign a balance query."""
+        ...
+
+    def positions_http(self, stamp_ms: int) -> HttpRequest | None:
+        """Encode and sign a position query; ``None`` for spot."""
+        ...
+
+    def place_ws(self, order: NewOrder, instrument: Instrument, request_id: str, stamp_ms: int) -> bytes:
+        """Encode a place over the WebSocket order entry."""
+        ...
+
+    def cancel_ws(
+        self,
+        instrument: Instrument,
+        client_order_id: str,
+        venue_order_id: str | None,
+        request_id: str,
+        stamp_ms: int,
+    ) -> bytes:
+        """Encode a cancel over the WebSocket order entry."""
+        ...
+
+    def query_ws(
+        self,
+        instrument: Instrument,
+        client_order_id: str,
+        venue_order_id: str | None,
+        request_id: str,
+        stamp_ms: int,
+    ) -> bytes:
+        """Encode a status query over the WebSocket order entry."""
+        ...
+
+    def decode_order(self, instrument: Instrument, status: int, body: bytes) -> OrderAck | VenueError:
+        """Decode the answer to a place, cancel or query. An undecodable body is an UNKNOWN VenueError."""
+        ...
+
+    def decode_orders(self, status: int, body: bytes) -> list[OrderAck] | VenueError:
+        """Decode an answer that lists orders."""
+        ...
+
+    def decode_fills(
+        self, instrument: Instrument, status: int, body: bytes
+    ) -> list[ExecutionReport] | VenueError:
+        """Decode a page of own fills."""
+        ...
+
+    def decode_balances(self, status: int, body: bytes) -> list[Balance] | VenueError:
+        """Decode balances."""
+        ...
+
+    def decode_positions(self, status: int, body: bytes) -> list[Position] | VenueError:
+        """Decode positions."""
+        ...
+
+    def trade_login(self, request_id: str, stamp_ms: int) -> bytes | None:
+        """Return the login message of the order-entry connection, or ``None`` if each request is signed."""
+        ...
+
+    def private_subscribe(self, request_id: str, stamp_ms: int) -> tuple[bytes, ...]:
+        """Return what to send on a fresh private connection."""
+        ...
+
+    def private_url(self, listen_key: str | None) -> str:
+        """Return the address of the private connection."""
+        ...
+
+    def listen_key_request(self) -> HttpRequest | None:
+        """Return the request that opens or renews a listen key, or ``None`` where there is none."""
+        ...
+
+    def decode_listen_key(self, status: int, body: bytes) -> str | VenueError:
+        """Return the listen key."""
+        ...
+
+    def decode_private(self, payload: bytes, mono_ns: int, utc_ns: int) -> Sequence[PrivateEvent]:
+        """Decode one message of the private or order-entry connection; unknown kinds give ``()``."""
+        ...
