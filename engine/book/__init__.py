@@ -1,0 +1,1 @@
+"""The one L2 book, its kernel and its synchronisation."""

@@ -110,12 +110,15 @@ def to_scaled(value: Decimal, scale: int, what: str) -> int:
     if len(digits) + max(shift, 0) > 19:
         raise UsageError(f"{what} {value} is too large for a scale of {scale} decimals")
     mantissa = int("".join(map(str, digits)))
+    power: int
     if shift < 0:
-        mantissa, rest = divmod(mantissa, 10**-shift)
+        power = 10**-shift
+        mantissa, rest = divmod(mantissa, power)
         if rest:
             raise UsageError(f"{what} {value} has more than {scale} decimals")
     else:
-        mantissa *= 10**shift
+        power = 10**shift
+        mantissa *= power
     if mantissa > INT64_SAFE_MAX:
         raise UsageError(f"{what} {value} is too large for a scale of {scale} decimals")
     return -mantissa if sign else mantissa

@@ -1,0 +1,1 @@
+"""Batches of market data to Parquet; the only pyarrow."""

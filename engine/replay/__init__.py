@@ -1,0 +1,1 @@
+"""Recorded frames through the same adapter, sync and book as live ones."""

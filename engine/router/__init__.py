@@ -1,0 +1,1 @@
+"""Order state machine, checks and the latency-measuring router."""

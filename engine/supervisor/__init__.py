@@ -1,0 +1,1 @@
+"""Wiring, health, shutdown and systemd."""

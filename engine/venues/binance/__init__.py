@@ -1,0 +1,1 @@
+"""Binance spot and USD-M; read NOTES.md first."""
