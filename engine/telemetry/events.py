@@ -1,0 +1,221 @@
+"""Every log event: its constant name, a sentence, its keys. Nothing else may be logged.
+
+Levels: info = state change, warning = heals itself, error = someone must look, critical = stopping.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Event(msgspec.Struct, frozen=True):
+    """One kind of log line.
+
+    Attributes:
+        name: ``<noun>.<past participle>``, constant for ever.
+        level: ``debug``, ``info``, ``warning``, ``error`` or ``critical``.
+        sentence: what it means, for whoever reads the log at night.
+        keys: names of the values that travel with it.
+    """
+
+    name: str
+    level: str
+    sentence: str
+    keys: tuple[str, ...] = ()
+
+
+EVENTS: dict[str, Event] = {}
+
+
+def _event(name: str, level: str, sentence: str, *keys: str) -> Event:
+    assert name not in EVENTS, name
+    event = Event(name, level, sentence, keys)
+    EVENTS[name] = event
+    return event
+
+
+ENGINE_STARTED = _event(
+    "engine.started",
+    "info",
+    "The process is up and begins to connect.",
+    "version",
+    "instance",
+    "pid",
+    "kernel",
+    "venues",
+)
+ENGINE_READY = _event(
+    "engine.ready", "info", "Every enabled book was LIVE at least once.", "books", "seconds"
+)
+ENGINE_STOPPING = _event("engine.stopping", "info", "A stop was asked for.", "reason")
+ENGINE_STOPPED = _event("engine.stopped", "info", "Everything is closed and flushed.", "seconds")
+ENGINE_FAILED = _event("engine.failed", "critical", "The engine cannot go on.", "error", "next_step")
+KERNEL_MISSING = _event(
+    "kernel.missing",
+    "warning",
+    "The compiled kernels are not there; the pure-Python path serves, several times slower.",
+    "next_step",
+)
+VENUE_PUBLIC_ONLY = _event(
+    "venue.restricted",
+    "warning",
+    "No keys, or no consent: what the venue will not be used for.",
+    "venue",
+    "reason",
+)
+VENUE_FAILED = _event(
+    "venue.failed",
+    "error",
+    "A venue product could not start; it is tried again.",
+    "venue",
+    "product",
+    "error",
+    "retry_s",
+)
+INSTRUMENTS_LOADED = _event(
+    "instruments.loaded", "info", "The venue's listing was read.", "venue", "product", "listed", "used"
+)
+INSTRUMENT_MISSING = _event(
+    "instrument.missing",
+    "error",
+    "A configured symbol is not listed by the venue.",
+    "venue",
+    "product",
+    "symbol",
+    "nearest",
+)
+CLOCK_MEASURED = _event(
+    "clock.measured",
+    "info",
+    "Offset of the venue's clock from ours, as an interval.",
+    "venue",
+    "product",
+    "offset_ms",
+    "error_ms",
+)
+SESSION_CONNECTED = _event("session.connected", "info", "A connection is up.", "session", "epoch")
+SESSION_LOST = _event(
+    "session.lost",
+    "warning",
+    "A connection ended; it is tried again.",
+    "session",
+    "epoch",
+    "reason",
+    "retry_ms",
+)
+SESSION_QUARANTINED = _event(
+    "session.quarantined",
+    "warning",
+    "A message could not be understood; it was set aside.",
+    "session",
+    "error",
+    "raw",
+)
+SUBSCRIPTION_REFUSED = _event(
+    "subscription.refused", "error", "The venue refused a subscription.", "session", "request_id", "error"
+)
+SHUTDOWN_ANNOUNCED = _event(
+    "shutdown.announced", "info", "The venue will close this connection; it is replaced.", "session"
+)
+BOOK_SYNCED = _event("book.synced", "info", "The book is LIVE.", "venue", "instrument", "sequence", "resyncs")
+BOOK_LOST = _event(
+    "book.lost",
+    "warning",
+    "The book is not LIVE any more and is rebuilt.",
+    "venue",
+    "instrument",
+    "cause",
+    "sequence",
+)
+SNAPSHOT_FAILED = _event(
+    "snapshot.failed",
+    "warning",
+    "A depth snapshot did not come; it is asked for again.",
+    "venue",
+    "instrument",
+    "error",
+    "retry_ms",
+)
+ORDER_FINISHED = _event(
+    "order.finished",
+    "info",
+    "An order reached its end.",
+    "venue",
+    "instrument",
+    "client_order_id",
+    "state",
+    "cum_qty",
+    "reason",
+)
+ORDER_IN_DOUBT = _event(
+    "order.in_doubt",
+    "warning",
+    "An order request got no definite answer; it is being asked for.",
+    "venue",
+    "instrument",
+    "client_order_id",
+    "cause",
+)
+ORDER_RESOLVED = _event(
+    "order.resolved",
+    "info",
+    "An order that was in doubt is proven now.",
+    "venue",
+    "instrument",
+    "client_order_id",
+    "state",
+)
+PRIVATE_LOST = _event(
+    "private_stream.lost",
+    "warning",
+    "The private stream ended; it is opened again.",
+    "venue",
+    "product",
+    "reason",
+)
+PRIVATE_UP = _event(
+    "private_stream.connected", "info", "The private stream is up and reconciled.", "venue", "product"
+)
+PARQUET_FLUSHED = _event("parquet.flushed", "debug", "A batch was written.", "table", "rows")
+PARQUET_SHED = _event(
+    "parquet.shed", "error", "Rows were dropped: the disk or the writer could not keep up.", "rows", "cause"
+)
+CIRCUIT_OPENED = _event(
+    "circuit.opened",
+    "error",
+    "Too many failures in a row; requests rest for a while.",
+    "venue",
+    "product",
+    "seconds",
+)
+CIRCUIT_CLOSED = _event("circuit.closed", "info", "Requests flow again.", "venue", "product")
+LIMIT_REACHED = _event(
+    "limit.reached",
+    "warning",
+    "A venue's rate limit or our budget for it is used up.",
+    "venue",
+    "product",
+    "limit",
+    "wait_ms",
+)
+TASK_FAILED = _event(
+    "task.failed", "error", "A background task died and is started again.", "task", "error", "retry_s"
+)
+SIM_STARTED = _event("sim.started", "info", "The embedded simulated exchange answers.", "pid", "admin")
+SIM_LOST = _event(
+    "sim.lost", "error", "The embedded simulated exchange ended; it is started again.", "exit_code"
+)
+CONTROL_REFUSED = _event("control.refused", "warning", "A control request was not served.", "error")
+LOOP_STALLED = _event(
+    "loop.stalled", "warning", "The event loop did not run for longer than it should.", "stall_ms"
+)
+PROGRESS_REPORTED = _event(
+    "progress.reported",
+    "info",
+    "Counters since the last report.",
+    "live",
+    "books",
+    "messages_per_s",
+    "resyncs",
+    "wire_to_book_us",
+)
