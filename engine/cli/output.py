@@ -1,0 +1,116 @@
+"""Tables for people and JSON for machines; nothing here knows where the data came from."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+State = {"LIVE": "green", "SYNCING": "yellow", "JOINING": "yellow", "STALE": "red", "HALTED": "magenta"}
+
+
+def print_json(value: Any) -> None:
+    """Print one JSON document and a line end."""
+    sys.stdout.buffer.write(msgspec.json.encode(value, enc_hook=str) + b"\n")
+    sys.stdout.flush()
+
+
+def console() -> Console:
+    """Return the console for tables on standard output."""
+    return Console(highlight=False)
+
+
+def state_text(state: str) -> str:
+    """Return a book state with its colour."""
+    return f"[{State.get(state, 'white')}]{state}[/]"
+
+
+def table(*columns: str, right: tuple[str, ...] = (), title: str | None = None) -> Table:
+    """Return an empty table; columns named in ``right`` are right-aligned."""
+    result = Table(title=title, title_justify="left", header_style="bold", box=None, pad_edge=False)
+    for column in columns:
+        result.add_column(column, justify="right" if column in right else "left", no_wrap=True)
+    return result
+
+
+def age_text(age_ms: float | None) -> str:
+    """Return an age in the largest fitting unit, ``-`` for none."""
+    if age_ms is None:
+        return "-"
+    if age_ms < 1_000:
+        return f"{age_ms:.0f} ms"
+    if age_ms < 120_000:
+        return f"{age_ms / 1_000:.1f} s"
+    return f"{age_ms / 60_000:.0f} min"
+
+
+def quotes_table(rows: list[dict[str, Any]]) -> Table:
+    """Return the table of ``quotes`` and of the live view."""
+    right = ("bid", "bid qty", "ask", "ask qty", "spread", "age", "msgs/s", "p50 us", "p99 us")
+    result = table("venue", "pair", "state", *right, right=right)
+    for row in rows:
+        live = row["state"] == "LIVE"
+        cells = [str(row[key]) if live and row[key] is not None else "-" for key in
+                 ("bid", "bid_qty", "ask", "ask_qty", "spread")]  # fmt: skip
+        result.add_row(
+            row["venue"],
+            row["pair"],
+            state_text(row["state"]) + (f" [dim]{row['reason']}[/]" if not live and row["reason"] else ""),
+            *cells,
+            age_text(row["age_ms"]),
+            f"{row['messages_per_s']:.0f}" if row.get("messages_per_s") is not None else "-",
+            _micro(row.get("wire_to_book_p50_ns")),
+            _micro(row.get("wire_to_book_p99_ns")),
+        )
+    return result
+
+
+def _micro(value: int | None) -> str:
+    return "-" if value is None else f"{value / 1_000:.1f}"
+
+
+def book_table(book: dict[str, Any]) -> Table:
+    """Return the ladder of one book, best levels first."""
+    result = table(
+        "bid qty", "bid", "ask", "ask qty", right=("bid qty", "bid"),
+        title=f"{book['venue']} {book['pair']}  {book['state']}  sequence {book['sequence']}  "
+        f"age {age_text(book['age_ms'])}",
+    )  # fmt: skip
+    bids, asks = book["bids"], book["asks"]
+    for row in range(max(len(bids), len(asks))):
+        bid = bids[row] if row < len(bids) else ["", ""]
+        ask = asks[row] if row < len(asks) else ["", ""]
+        result.add_row(bid[1], f"[green]{bid[0]}[/]", f"[red]{ask[0]}[/]", ask[1])
+    return result
+
+
+def order_table(orders: list[dict[str, Any]]) -> Table:
+    """Return a table of orders."""
+    result = table(
+        "venue",
+        "pair",
+        "id",
+        "side",
+        "qty",
+        "filled",
+        "price",
+        "state",
+        "why",
+        right=("qty", "filled", "price"),
+    )
+    for order in orders:
+        result.add_row(
+            order["venue"],
+            order["pair"],
+            order["client_order_id"],
+            order["side"],
+            order["qty"],
+            order["cum_qty"],
+            order["price"] or "market",
+            order["state"],
+            order["reason"] or "",
+        )
+    return result

@@ -1,0 +1,170 @@
+"""The command line: every command, its options, and examples in each ``--help``."""
+
+from __future__ import annotations
+
+import argparse
+
+from engine import __version__
+
+_EXAMPLES = {
+    "": """examples:
+  python -m engine run                         engine on the embedded simulated exchange
+  python -m engine quotes BTC/USDT             best bid and ask, with state and age
+  python -m engine <command> --help            options and examples of one command""",
+    "run": """examples:
+  python -m engine run                                   live table on a terminal, JSON lines otherwise
+  python -m engine run --config config/engine-live.toml  the real exchange (data and account only)
+  python -m engine run --duration 60                     stop by itself after a minute""",
+    "sim": """examples:
+  python -m engine sim --endpoints run/sim.json          then: sim.endpoints = "run/sim.json"
+  python -m engine sim --seed 3 --rate 5000""",
+    "quotes": """examples:
+  python -m engine quotes                                every configured instrument
+  python -m engine quotes BTC/USDT BTC/USDT:USDT --json""",
+    "book": """examples:
+  python -m engine book BTC/USDT --depth 20
+  python -m engine book BTC/USDT:USDT --exchange binance --json""",
+    "place": """examples:
+  python -m engine place --exchange binance --pair BTC/USDT --side buy --qty 0.001 --price 50000 --post-only
+  python -m engine place --exchange binance --pair BTC/USDT:USDT --side sell --qty 0.01 --type market --json
+
+Prices and quantities are exact decimals in quote and base units; what does not fit tick or lot is refused.
+Uses the running engine (see engine.control_socket); without one it opens its own session.""",
+    "cancel": """examples:
+  python -m engine cancel --exchange binance --pair BTC/USDT --id te1a0001000000f
+  python -m engine cancel --exchange binance --pair BTC/USDT --all""",
+    "status": """examples:
+  python -m engine status                                books, sessions, latencies of the running engine
+  python -m engine status --orders --json""",
+    "record": """examples:
+  python -m engine record --exchange binance --pair BTC/USDT --duration 60 --interval 5
+  python -m engine record --exchange binance --pair BTC/USDT:USDT --pair ETH/USDT --out data/parquet""",
+    "replay": """examples:
+  python -m engine replay day.rec.gz --venue binance --product spot --dump-books
+  python -m engine replay f.ws.txt --snapshots f.http.txt --venue binance --product perp --dump-books""",
+    "check-config": """examples:
+  python -m engine check-config
+  python -m engine check-config --config config/engine-live.toml --json""",
+}
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of ``python -m engine``."""
+    parser = argparse.ArgumentParser(
+        prog="python -m engine",
+        description="Cross-exchange trading engine core.",
+        epilog=_EXAMPLES[""],
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"tecore {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def command(name: str, text: str, config: bool = True) -> argparse.ArgumentParser:
+        sub = commands.add_parser(
+            name,
+            help=text,
+            description=text[0].upper() + text[1:] + ".",
+            epilog=_EXAMPLES[name],
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        if config:
+            sub.add_argument("--config", metavar="FILE", help="configuration (default: engine.toml)")
+            sub.add_argument("--json", action="store_true", help="print JSON for machines")
+        return sub
+
+    run = command("run", "run the engine until SIGINT or SIGTERM")
+    run.add_argument("--duration", type=_seconds, metavar="S", help="stop after this many seconds")
+    run.add_argument(
+        "--record", action="store_true", help="record to Parquet whatever the configuration says"
+    )
+    run.add_argument("--no-table", action="store_true", help="log lines instead of the live table")
+
+    sim = command("sim", "run the simulated exchange alone (options: see `sim --help`)", config=False)
+    sim.add_argument("arguments", nargs=argparse.REMAINDER, help="passed on to python -m engine.sim")
+
+    quotes = command("quotes", "show best bid and ask")
+    quotes.add_argument(
+        "symbols", nargs="*", metavar="SYMBOL", help="universal symbols; default: all configured"
+    )
+    quotes.add_argument("--exchange", metavar="VENUE", help="only this venue")
+
+    book = command("book", "show one book's levels")
+    book.add_argument("symbol", metavar="SYMBOL")
+    book.add_argument("--exchange", metavar="VENUE", help="default: the first venue that lists it")
+    book.add_argument("--depth", type=_positive, default=10, metavar="N", help="levels a side (default 10)")
+
+    place = command("place", "place one order and print its outcome")
+    _order_target(place)
+    place.add_argument("--side", choices=("buy", "sell"), required=True)
+    place.add_argument("--qty", required=True, metavar="BASE", help="quantity in base units")
+    place.add_argument("--price", metavar="QUOTE", help="limit price; leave out with --type market")
+    place.add_argument("--type", choices=("limit", "market"), default="limit")
+    place.add_argument("--time-in-force", choices=("gtc", "ioc", "fok"), default="gtc")
+    place.add_argument("--post-only", action="store_true", help="refuse rather than take liquidity")
+    place.add_argument("--reduce-only", action="store_true", help="perpetuals: never open or turn a position")
+    place.add_argument("--transport", choices=("rest", "ws"), help="default: trading.transport")
+
+    cancel = command("cancel", "cancel one order or all of an instrument")
+    _order_target(cancel)
+    which = cancel.add_mutually_exclusive_group(required=True)
+    which.add_argument("--id", metavar="CLIENT_ORDER_ID")
+    which.add_argument("--all", action="store_true", help="every open order of the instrument")
+    cancel.add_argument("--transport", choices=("rest", "ws"), help="default: trading.transport")
+
+    status = command("status", "show the running engine's health, books, orders and latencies")
+    status.add_argument("--orders", action="store_true", help="list orders too")
+
+    record = command("record", "record market data to Parquet for a while")
+    record.add_argument("--exchange", required=True, metavar="VENUE")
+    record.add_argument("--pair", action="append", required=True, metavar="SYMBOL", help="may be repeated")
+    record.add_argument("--duration", type=_seconds, default=60.0, metavar="S", help="seconds (default 60)")
+    record.add_argument(
+        "--interval", type=_seconds, default=5.0, metavar="S", help="seconds between top-N snapshots"
+    )
+    record.add_argument(
+        "--depth", type=_positive, default=20, metavar="N", help="levels a snapshot (default 20)"
+    )
+    record.add_argument("--out", metavar="DIR", help="default: recorder.directory")
+
+    replay = command("replay", "run recorded frames through adapter, sync and book", config=False)
+    replay.add_argument("files", nargs="+", metavar="FILE", help="format is detected")
+    replay.add_argument("--venue", required=True)
+    replay.add_argument("--product", choices=("spot", "perp"), required=True)
+    replay.add_argument(
+        "--snapshots", action="append", default=[], metavar="FILE", help="REST snapshots, if apart"
+    )
+    replay.add_argument(
+        "--instruments", metavar="FILE", help="the venue's listing, for exact scales (optional)"
+    )
+    replay.add_argument("--dump-books", action="store_true", help="print every level of each final book")
+    replay.add_argument(
+        "--json", action="store_true", help="accepted for symmetry: the output is JSON lines anyway"
+    )
+
+    command("check-config", "check a configuration and say what it would do")
+    return parser
+
+
+def _order_target(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--exchange", required=True, metavar="VENUE")
+    parser.add_argument("--pair", required=True, metavar="SYMBOL", help="universal symbol, e.g. BTC/USDT")
+
+
+def _positive(text: str) -> int:
+    try:
+        value = int(text)
+    except ValueError:
+        value = 0
+    if not 1 <= value <= 1_000_000:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to 1000000")
+    return value
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0.05 <= value <= 31_536_000:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds from 0.05 to a year")
+    return value

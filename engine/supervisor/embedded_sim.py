@@ -1,0 +1,126 @@
+"""The embedded simulated exchange: started, watched and stopped as a child process."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+import msgspec
+
+from engine.config import SimSection
+from engine.model.errors import ConfigError
+from engine.telemetry import events
+from engine.telemetry.log import EventLog
+from engine.venues.base import Endpoints
+
+START_TIMEOUT_S = 30.0
+STOP_TIMEOUT_S = 5.0
+
+
+class SimulatedExchange:
+    """Endpoints of a simulated exchange, and the process itself when it is ours.
+
+    Attributes:
+        endpoints: per venue and product name.
+        admin: base address of the exchange's own truth.
+        ca_file: certificate authority to trust, when it speaks TLS.
+    """
+
+    def __init__(self, log: EventLog) -> None:
+        self._log = log
+        self._process: asyncio.subprocess.Process | None = None
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self.endpoints: dict[str, dict[str, Endpoints]] = {}
+        self.admin = ""
+        self.ca_file: str | None = None
+
+    async def open(self, section: SimSection, venues: tuple[str, ...]) -> None:
+        """Read the endpoints of a running exchange, or start one and wait until it answers.
+
+        Raises:
+            ConfigError: the endpoints file is unusable, or the process did not come up.
+        """
+        if section.endpoints:
+            self._read(Path(section.endpoints))
+            return
+        self._folder = tempfile.TemporaryDirectory(prefix="tecore-sim-")
+        file = Path(self._folder.name) / "endpoints.json"
+        arguments = [
+            "-m", "engine.sim", "--config", section.config, "--seed", str(section.seed),
+            "--rate", str(section.rate), "--venues", ",".join(venues), "--endpoints", str(file),
+            "--exit-with-stdin",
+        ]  # fmt: skip
+        if section.tls:
+            arguments.append("--tls")
+        # Its input is a pipe of ours: should we be killed, the pipe closes and it ends as well.
+        self._process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            *arguments,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.DEVNULL,
+            env={key: value for key, value in os.environ.items() if "API_" not in key},
+        )
+        await self._wait_ready(file)
+        self._log.emit(events.SIM_STARTED, pid=self._process.pid, admin=self.admin)
+
+    async def _wait_ready(self, file: Path) -> None:
+        assert self._process is not None
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + START_TIMEOUT_S
+        while not file.exists():
+            if self._process.returncode is not None:
+                raise ConfigError(
+                    f"the simulated exchange ended at start (exit code {self._process.returncode}); "
+                    "run `python -m engine sim` to see why"
+                )
+            if loop.time() > deadline:
+                await self.close()
+                raise ConfigError(f"the simulated exchange was not ready within {START_TIMEOUT_S:.0f} s")
+            await asyncio.sleep(0.02)
+        self._read(file)
+
+    def _read(self, file: Path) -> None:
+        try:
+            data = msgspec.json.decode(file.read_bytes(), type=dict[str, msgspec.Raw])
+            for venue, raw in data.items():
+                if venue == "admin":
+                    self.admin = msgspec.json.decode(raw, type=str)
+                elif venue == "ca":
+                    self.ca_file = msgspec.json.decode(raw, type=str)
+                else:
+                    self.endpoints[venue] = msgspec.json.decode(raw, type=dict[str, Endpoints])
+        except (OSError, msgspec.DecodeError) as error:
+            raise ConfigError(
+                f"sim.endpoints {file}: {error}; write one with `python -m engine sim --endpoints FILE`"
+            ) from None
+
+    async def watch(self) -> int | None:
+        """Wait for our process to end; return its exit code, or ``None`` when it is not ours."""
+        if self._process is None:
+            return None
+        return await self._process.wait()
+
+    @property
+    def pid(self) -> int | None:
+        """Return the process id of the embedded exchange, if it is ours."""
+        return self._process.pid if self._process else None
+
+    async def close(self) -> None:
+        """Stop our process: politely, then by force after five seconds."""
+        if self._process is not None and self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.terminate()
+            try:
+                await asyncio.wait_for(self._process.wait(), STOP_TIMEOUT_S)
+            except TimeoutError:
+                with contextlib.suppress(ProcessLookupError):
+                    self._process.kill()
+                await self._process.wait()
+        self._process = None
+        if self._folder is not None:
+            self._folder.cleanup()
+            self._folder = None
