@@ -1,0 +1,1 @@
+"""The simulated exchange: another program, written from its own reading of the venues' protocols."""
