@@ -1,0 +1,668 @@
+"""The exchange: accounts trade on markets; matching, locks, fees, margin, positions, funding.
+
+Venue-neutral. A wire turns a venue's requests into calls here and hears what happened as a ``Listener``.
+Everything is synchronous; a call either raises ``Refused`` and changed nothing, or is done.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import deque
+from decimal import Decimal
+
+from engine.sim.accounts import ZERO, Account, apply_fill
+from engine.sim.clock import SimClock
+from engine.sim.market import Level, Market
+from engine.sim.model import (
+    EndReason,
+    ExecType,
+    FillRecord,
+    Listener,
+    MarketSpec,
+    NewOrder,
+    Order,
+    OrderEvent,
+    OrderKind,
+    OrderStatus,
+    RefusalReason,
+    Refused,
+    TradePrint,
+)
+
+FILLS_KEPT = 200_000
+ORDERS_KEPT = 200_000
+
+
+class Exchange:
+    """One venue's exchange.
+
+    Args:
+        venue: its name.
+        specs: the markets.
+        accounts: the customers.
+        clock: the exchange's time.
+
+    Attributes:
+        markets: (product, symbol) to market.
+        accounts: API key to account.
+        listeners: told everything, synchronously.
+    """
+
+    def __init__(self, venue: str, specs: list[MarketSpec], accounts: list[Account], clock: SimClock) -> None:
+        self.venue = venue
+        self.clock = clock
+        self.accounts = {account.api_key: account for account in accounts}
+        self.listeners: list[Listener] = []
+        shared_ids = itertools.count(5_123_107_000_001)
+        self.markets: dict[tuple[str, str], Market] = {}
+        for index, spec in enumerate(specs):
+            ids = (
+                shared_ids if spec.product == "perp" else itertools.count(50_093_000_001 + index * 1_000_003)
+            )
+            self.markets[spec.product, spec.symbol] = Market(spec, ids)
+        self.execution_ids = itertools.count(1)
+        self._taker_numbers = itertools.count(1)
+        self.orders: deque[Order] = deque(maxlen=ORDERS_KEPT)
+        self.all_fills: deque[FillRecord] = deque(maxlen=FILLS_KEPT)
+        self._by_client_id: dict[tuple[str, str, str, str], Order] = {}
+
+    # ------------------------------------------------------------------------------------ look-ups
+
+    def account_named(self, name: str) -> Account | None:
+        """Return an account by its name."""
+        return next((account for account in self.accounts.values() if account.name == name), None)
+
+    def find(
+        self,
+        account: Account,
+        market: Market,
+        order_id: int | None = None,
+        client_order_id: str | None = None,
+    ) -> Order:
+        """Return the account's order, open or ended; by client id the latest one that bore it.
+
+        Raises:
+            Refused: there is none, or both ids are given and name different orders (UNKNOWN_ORDER).
+        """
+        order = None
+        if order_id is not None:
+            order = market.orders.get(order_id)
+            if order is not None and client_order_id and order.client_order_id != client_order_id:
+                order = None
+        elif client_order_id:
+            order = self._by_client_id.get(
+                (account.name, market.spec.product, market.spec.symbol, client_order_id)
+            )
+        if order is None or order.account is not account:
+            raise Refused(RefusalReason.UNKNOWN_ORDER)
+        return order
+
+    def open_orders(self, account: Account, product: str, market: Market | None = None) -> list[Order]:
+        """Return open orders, oldest first."""
+        return [
+            order
+            for order in self.orders
+            if order.is_open
+            and order.account is account
+            and order.market.spec.product == product
+            and (market is None or order.market is market)
+        ]
+
+    def history(self, account: Account, market: Market) -> list[Order]:
+        """Return all kept orders of an account in a market, oldest first."""
+        return [order for order in self.orders if order.account is account and order.market is market]
+
+    def fills(self, account: Account, market: Market | None = None) -> list[FillRecord]:
+        """Return kept fills of an account, oldest first."""
+        return [
+            fill
+            for fill in self.all_fills
+            if fill.order.account is account and (market is None or fill.order.market is market)
+        ]
+
+    # ---------------------------------------------------------------------------------------- place
+
+    def submit(self, new: NewOrder) -> Order:
+        """Accept, match and rest (or end) an order; raises Refused."""
+        market, account = new.market, new.account
+        self._check_open(market)
+        if new.client_order_id and (account.name, new.client_order_id) in market.orders_by_client_id:
+            raise Refused(RefusalReason.DUPLICATE_CLIENT_ID)
+        if market.open_count.get(account.name, 0) >= market.spec.max_num_orders:
+            raise Refused(RefusalReason.TOO_MANY_ORDERS)
+        if new.reduce_only:
+            self._check_reduce_only(new)
+        if new.post_only and self._would_take(market, new.side, new.price_ticks):
+            raise Refused(RefusalReason.WOULD_TAKE)
+        if new.kind is OrderKind.MARKET and not market.opposite(new.side).keys and new.fok_is_refused:
+            raise Refused(RefusalReason.NO_LIQUIDITY)
+        qty_lots = new.qty_lots or self._lots_for_amount(new)
+        unfillable = new.time_in_force == "FOK" and not self._can_fill(market, new, qty_lots)
+        if unfillable and new.fok_is_refused:
+            raise Refused(RefusalReason.FOK_UNFILLABLE)
+        now = self.clock.now_ms()
+        order = Order(
+            order_id=next(market.order_ids), account=account, market=market, side=new.side, kind=new.kind,
+            price_ticks=new.price_ticks, qty_lots=qty_lots,
+            client_order_id=new.client_order_id or f"x{now:x}{next(self.execution_ids):09x}"[:22],
+            time_in_force=new.time_in_force, post_only=new.post_only, reduce_only=new.reduce_only,
+            stp_mode=new.stp_mode, created_ms=now, updated_ms=now, extra=new.extra,
+            quote_amount=new.quote_amount,
+        )  # fmt: skip
+        self._lock(order)
+        self._register(order)
+        self._emit(order, ExecType.NEW)
+        if unfillable:
+            self._end(order, OrderStatus.EXPIRED, EndReason.FOK_UNFILLED)
+            return order
+        self._match(order)
+        if order.is_open and order.leaves_lots:
+            self._rest_or_expire(order)
+        return order
+
+    def _check_open(self, market: Market) -> None:
+        if market.status == "CANCEL_ONLY":
+            raise Refused(RefusalReason.CANCEL_ONLY)
+        if market.status != "TRADING":
+            raise Refused(RefusalReason.MARKET_CLOSED)
+
+    def _check_reduce_only(self, new: NewOrder) -> None:
+        lots = new.account.position(new.market.spec.symbol).lots
+        if lots == 0 or (lots > 0) == (new.side == "BUY"):
+            raise Refused(RefusalReason.REDUCE_ONLY)
+        new.qty_lots = min(new.qty_lots, abs(lots))
+
+    def _would_take(self, market: Market, side: str, price_ticks: int) -> bool:
+        best = market.opposite("BUY" if side == "BUY" else "SELL").best
+        if best is None:
+            return False
+        return price_ticks >= best if side == "BUY" else price_ticks <= best
+
+    def _takeable(self, market: Market, new: NewOrder) -> list[tuple[int, int]]:
+        levels = []
+        for price, lots in market.opposite(new.side).best_first():
+            beyond = price > new.price_ticks if new.side == "BUY" else price < new.price_ticks
+            if new.kind is OrderKind.LIMIT and beyond:
+                break
+            levels.append((price, lots))
+        return levels
+
+    def _can_fill(self, market: Market, new: NewOrder, qty_lots: int) -> bool:
+        need = qty_lots
+        for _, lots in self._takeable(market, new):
+            need -= lots
+            if need <= 0:
+                return True
+        return False
+
+    def _lots_for_amount(self, new: NewOrder) -> int:
+        assert new.quote_amount is not None
+        spec = new.market.spec
+        left, result = new.quote_amount, 0
+        for price, lots in new.market.opposite(new.side).best_first():
+            each = price * spec.tick_size * spec.lot_size
+            part = min(lots, int(left / each))
+            result += part
+            left -= part * each
+            if part < lots:
+                break
+        if result == 0:
+            raise Refused(RefusalReason.NO_LIQUIDITY)
+        return result
+
+    # ------------------------------------------------------------------------------------- matching
+
+    def _match(self, taker: Order) -> None:
+        market = taker.market
+        side = market.opposite(taker.side)
+        number = next(self._taker_numbers)
+        while taker.leaves_lots and taker.is_open:
+            best = side.best
+            if best is None:
+                break
+            if taker.kind is OrderKind.LIMIT and (
+                best > taker.price_ticks if taker.side == "BUY" else best < taker.price_ticks
+            ):
+                break
+            self._take_level(market, side.levels[best], best, taker, number)
+            market.touch(side, best)
+            self._announce_top(market)
+
+    def _take_level(self, market: Market, level: Level, price: int, taker: Order, number: int) -> None:
+        while level.queue and taker.leaves_lots and taker.is_open:
+            front = level.queue[0]
+            if isinstance(front, list):
+                lots = min(front[0], taker.leaves_lots)
+                front[0] -= lots
+                level.total -= lots
+                if front[0] == 0:
+                    level.queue.popleft()
+                self._trade(market, price, lots, taker.side, number, None, taker)
+                continue
+            if front.account is taker.account and self._prevented(front, taker, level):
+                continue
+            lots = min(front.leaves_lots, taker.leaves_lots)
+            level.total -= lots
+            self._trade(market, price, lots, taker.side, number, front, taker)
+            if front.leaves_lots == 0:
+                level.queue.popleft()
+
+    def _prevented(self, maker: Order, taker: Order, level: Level) -> bool:
+        """Apply self-trade prevention; True when one of the two has ended."""
+        mode = taker.stp_mode
+        if mode == "NONE":
+            return False
+        if mode in ("EXPIRE_MAKER", "EXPIRE_BOTH"):
+            level.queue.popleft()
+            level.total -= maker.leaves_lots
+            self._end(maker, OrderStatus.EXPIRED_IN_MATCH, EndReason.STP, is_booked=False)
+        if mode in ("EXPIRE_TAKER", "EXPIRE_BOTH"):
+            self._end(taker, OrderStatus.EXPIRED_IN_MATCH, EndReason.STP, is_booked=False)
+        if mode in ("DECREMENT", "TRANSFER"):
+            overlap = min(maker.leaves_lots, taker.leaves_lots)
+            level.total -= overlap
+            for order in (maker, taker):
+                order.qty_lots -= overlap
+                if order.leaves_lots == 0:
+                    self._end(order, OrderStatus.EXPIRED_IN_MATCH, EndReason.STP, is_booked=False)
+            if not maker.is_open:
+                level.queue.popleft()
+        return True
+
+    def background_trade(self, market: Market, taker_side: str, lots: int) -> None:
+        """Let anonymous flow take up to ``lots`` from the best level; account orders there are filled."""
+        side = market.asks if taker_side == "BUY" else market.bids
+        price = side.best
+        if price is None:
+            return
+        level = side.levels[price]
+        number = next(self._taker_numbers)
+        left = lots
+        while left and level.queue:
+            front = level.queue[0]
+            if isinstance(front, list):
+                part = min(front[0], left)
+                front[0] -= part
+                maker = None
+                gone = front[0] == 0
+            else:
+                part = min(front.leaves_lots, left)
+                maker = front
+                gone = front.leaves_lots == part
+            level.total -= part
+            left -= part
+            self._trade(market, price, part, taker_side, number, maker, None)
+            if gone:
+                level.queue.popleft()
+        market.touch(side, price)
+        self._announce_top(market)
+
+    def _trade(
+        self,
+        market: Market,
+        price: int,
+        lots: int,
+        taker_side: str,
+        number: int,
+        maker: Order | None,
+        taker: Order | None,
+    ) -> None:
+        now = self.clock.now_ms()
+        trade_id = next(market.trade_ids)
+        market.last_price_ticks = price
+        side = "BUY" if taker_side == "BUY" else "SELL"
+        trade = TradePrint(market, trade_id, price, lots, side, number, now, maker, taker)  # type: ignore[arg-type]
+        for listener in self.listeners:
+            listener.on_trade(trade)
+        if maker is not None:
+            self._fill(maker, trade_id, price, lots, True, now)
+        if taker is not None:
+            self._fill(taker, trade_id, price, lots, False, now)
+
+    def _fill(self, order: Order, trade_id: int, price: int, lots: int, is_maker: bool, now: int) -> None:
+        spec = order.market.spec
+        quote = price * lots * spec.tick_size * spec.lot_size
+        order.filled_lots += lots
+        order.filled_quote += quote
+        order.updated_ms = now
+        order.status = OrderStatus.PARTIALLY_FILLED if order.leaves_lots else OrderStatus.FILLED
+        rate = spec.maker_fee if is_maker else spec.taker_fee
+        if spec.product == "spot":
+            fee, asset, realised = self._settle_spot(order, lots, quote, rate)
+        else:
+            fee, asset, realised = self._settle_perp(order, price, lots, quote, rate, now)
+        fill = FillRecord(
+            order, trade_id, price, lots, fee, asset, is_maker, realised, now, next(self.execution_ids)
+        )
+        order.fills.append(fill)
+        self.all_fills.append(fill)
+        if not order.is_open:
+            self._deregister(order)
+        self._emit(order, ExecType.TRADE, fill)
+        assets = (spec.base, spec.quote) if spec.product == "spot" else (asset,)
+        for listener in self.listeners:
+            listener.on_balance(order.account, spec.product, assets)
+            if spec.product == "perp":
+                listener.on_position(order.account, order.market)
+
+    # ---------------------------------------------------------------------------- money and margin
+
+    def _lock(self, order: Order) -> None:
+        spec = order.market.spec
+        if spec.product == "perp":
+            self._check_margin(order)
+            return
+        if order.side == "SELL":
+            asset, amount = spec.base, order.qty_lots * spec.lot_size
+        elif order.kind is OrderKind.MARKET:
+            asset, amount = spec.quote, self._market_cost(order)
+        else:
+            asset, amount = spec.quote, order.qty_lots * order.price_ticks * spec.tick_size * spec.lot_size
+        balance = order.account.balance("spot", asset)
+        if balance.free < amount:
+            raise Refused(RefusalReason.INSUFFICIENT_BALANCE)
+        balance.free -= amount
+        balance.locked += amount
+        order.locked = amount
+
+    def _market_cost(self, order: Order) -> Decimal:
+        """Return what a market buy would cost on the book as it is."""
+        spec, left, cost = order.market.spec, order.qty_lots, 0
+        for price, lots in order.market.opposite(order.side).best_first():
+            part = min(left, lots)
+            cost += part * price
+            left -= part
+            if left == 0:
+                break
+        return cost * spec.tick_size * spec.lot_size
+
+    def _unlock(self, order: Order) -> None:
+        if order.locked:
+            spec = order.market.spec
+            balance = order.account.balance("spot", spec.base if order.side == "SELL" else spec.quote)
+            balance.locked -= order.locked
+            balance.free += order.locked
+            order.locked = ZERO
+
+    def _settle_spot(
+        self, order: Order, lots: int, quote: Decimal, rate: Decimal
+    ) -> tuple[Decimal, str, Decimal]:
+        spec, account = order.market.spec, order.account
+        base_balance, quote_balance = account.balance("spot", spec.base), account.balance("spot", spec.quote)
+        qty = lots * spec.lot_size
+        if order.side == "BUY":
+            reserved = quote
+            if order.kind is OrderKind.LIMIT:
+                reserved = lots * order.price_ticks * spec.tick_size * spec.lot_size
+            order.locked -= reserved
+            quote_balance.locked -= reserved
+            quote_balance.free += reserved - quote
+            fee = qty * rate
+            base_balance.free += qty - fee
+            return fee, spec.base, ZERO
+        order.locked -= qty
+        base_balance.locked -= qty
+        fee = quote * rate
+        quote_balance.free += quote - fee
+        return fee, spec.quote, ZERO
+
+    def _settle_perp(
+        self, order: Order, price: int, lots: int, quote: Decimal, rate: Decimal, now: int
+    ) -> tuple[Decimal, str, Decimal]:
+        market = order.market
+        settle = market.spec.settle or market.spec.quote
+        signed = lots if order.side == "BUY" else -lots
+        position = order.account.position(market.spec.symbol)
+        realised = apply_fill(position, signed, market.price(price), market.spec.lot_size, now)
+        fee = quote * rate
+        order.account.balance("perp", settle).free += realised - fee
+        return fee, settle, realised
+
+    def leverage(self, account: Account, market: Market) -> int:
+        """Return the leverage set for a contract (20 by default)."""
+        return account.leverage.get(market.spec.symbol, 20)
+
+    def unrealised(self, account: Account, market: Market) -> Decimal:
+        """Return the unrealised profit of a position at the mark price."""
+        position = account.position(market.spec.symbol)
+        return (market.mark_price - position.entry_price) * position.lots * market.spec.lot_size
+
+    def position_margin(self, account: Account, market: Market) -> Decimal:
+        """Return the initial margin that a position holds."""
+        notional = abs(account.position(market.spec.symbol).lots) * market.spec.lot_size * market.mark_price
+        return notional / self.leverage(account, market)
+
+    def order_margin(self, account: Account, market: Market) -> Decimal:
+        """Return the initial margin of open orders, the larger of the two sides."""
+        spec = market.spec
+        sides = {"BUY": ZERO, "SELL": ZERO}
+        for order in self.open_orders(account, "perp", market):
+            if not order.reduce_only:
+                sides[order.side] += order.leaves_lots * order.price_ticks * spec.tick_size * spec.lot_size
+        return max(sides.values()) / self.leverage(account, market)
+
+    def available_margin(self, account: Account, asset: str) -> Decimal:
+        """Return what new orders may still use of a margin wallet."""
+        available = account.balance("perp", asset).total
+        for (product, symbol), market in self.markets.items():
+            settle = market.spec.settle or market.spec.quote
+            active = symbol in account.positions or market.open_count.get(account.name)
+            if product == "perp" and settle == asset and active:
+                available += self.unrealised(account, market) - self.position_margin(account, market)
+                available -= self.order_margin(account, market)
+        return available
+
+    def _check_margin(self, order: Order) -> None:
+        market, account = order.market, order.account
+        if order.reduce_only:
+            return
+        lots = account.position(market.spec.symbol).lots
+        opening = order.qty_lots
+        if (lots > 0) != (order.side == "BUY"):
+            opening = max(0, order.qty_lots - abs(lots))
+        price = market.price(order.price_ticks) if order.kind is OrderKind.LIMIT else market.mark_price
+        need = opening * market.spec.lot_size * price / self.leverage(account, market)
+        if need > self.available_margin(account, market.spec.settle or market.spec.quote):
+            raise Refused(RefusalReason.MARGIN)
+
+    # -------------------------------------------------------------------------------- after matching
+
+    def _rest_or_expire(self, order: Order) -> None:
+        if order.kind is OrderKind.MARKET:
+            self._end(order, OrderStatus.EXPIRED, EndReason.NO_LIQUIDITY, is_booked=False)
+        elif order.time_in_force != "GTC":
+            self._end(order, OrderStatus.EXPIRED, EndReason.IOC_REST, is_booked=False)
+        else:
+            self._book(order)
+
+    def _book(self, order: Order) -> None:
+        side = order.market.side(order.side)
+        level = side.level(order.price_ticks)
+        level.queue.append(order)
+        level.total += order.leaves_lots
+        order.market.touch(side, order.price_ticks)
+        self._announce_top(order.market)
+
+    def _unbook(self, order: Order) -> None:
+        side = order.market.side(order.side)
+        level = side.levels.get(order.price_ticks)
+        if level is None or order not in level.queue:
+            return
+        level.queue.remove(order)
+        level.total -= order.leaves_lots
+        order.market.touch(side, order.price_ticks)
+        self._announce_top(order.market)
+
+    def _register(self, order: Order) -> None:
+        market, name = order.market, order.account.name
+        market.orders[order.order_id] = order
+        self._index_client_id(order)
+        market.open_count[name] = market.open_count.get(name, 0) + 1
+        self.orders.append(order)
+
+    def _index_client_id(self, order: Order) -> None:
+        name, spec = order.account.name, order.market.spec
+        order.market.orders_by_client_id[name, order.client_order_id] = order
+        self._by_client_id[name, spec.product, spec.symbol, order.client_order_id] = order
+
+    def _deregister(self, order: Order) -> None:
+        market, name = order.market, order.account.name
+        market.orders_by_client_id.pop((name, order.client_order_id), None)
+        market.open_count[name] -= 1
+        self._unlock(order)
+
+    def _end(
+        self,
+        order: Order,
+        status: OrderStatus,
+        reason: EndReason,
+        is_booked: bool = True,
+        cancel_id: str = "",
+    ) -> None:
+        if is_booked:
+            self._unbook(order)
+        order.status = status
+        order.end_reason = reason
+        order.updated_ms = self.clock.now_ms()
+        had_lock = bool(order.locked)
+        self._deregister(order)
+        kind = ExecType.CANCELED if status is OrderStatus.CANCELED else ExecType.EXPIRED
+        self._emit(order, kind, cancel_id=cancel_id)
+        if had_lock:
+            self._tell_balances(order)
+
+    def _tell_balances(self, order: Order) -> None:
+        spec = order.market.spec
+        asset = spec.base if order.side == "SELL" else spec.quote
+        for listener in self.listeners:
+            listener.on_balance(order.account, spec.product, (asset,))
+
+    def _emit(
+        self, order: Order, kind: ExecType, fill: FillRecord | None = None, cancel_id: str = ""
+    ) -> None:
+        number = fill.execution_id if fill is not None else next(self.execution_ids)
+        event = OrderEvent(
+            order, kind, order.status, order.filled_lots, fill, number, order.updated_ms, cancel_id
+        )
+        for listener in self.listeners:
+            listener.on_order(event)
+        if kind is ExecType.NEW and order.locked:
+            self._tell_balances(order)
+
+    def _announce_top(self, market: Market) -> None:
+        if market.top_changed():
+            for listener in self.listeners:
+                listener.on_top(market)
+
+    # ------------------------------------------------------------------------------- cancel, amend
+
+    def cancel(self, order: Order, cancel_id: str = "") -> None:
+        """Cancel an open order; raises Refused (UNKNOWN_ORDER) when it has ended."""
+        if not order.is_open:
+            raise Refused(RefusalReason.UNKNOWN_ORDER)
+        if order.market.status not in ("TRADING", "CANCEL_ONLY", "HALTED"):
+            raise Refused(RefusalReason.MARKET_CLOSED)
+        self._end(order, OrderStatus.CANCELED, EndReason.NONE, cancel_id=cancel_id)
+
+    def expire(self, order: Order) -> None:
+        """End an open order on the venue's own decision."""
+        if order.is_open:
+            self._end(order, OrderStatus.EXPIRED, EndReason.VENUE)
+
+    def reduce_in_place(self, order: Order, qty_lots: int, client_order_id: str | None = None) -> None:
+        """Lower the total quantity, keeping the queue place; raises Refused.
+
+        A new total at or below what is filled ends the order.
+        """
+        if not order.is_open:
+            raise Refused(RefusalReason.UNKNOWN_ORDER)
+        if qty_lots == order.qty_lots:
+            raise Refused(RefusalReason.NO_CHANGE)
+        if qty_lots > order.qty_lots:
+            raise Refused(RefusalReason.AMEND_UP)
+        if client_order_id is not None and client_order_id != order.client_order_id:
+            key = (order.account.name, client_order_id)
+            if key in order.market.orders_by_client_id:
+                raise Refused(RefusalReason.DUPLICATE_CLIENT_ID)
+            order.market.orders_by_client_id.pop((order.account.name, order.client_order_id), None)
+            order.client_order_id = client_order_id
+            self._index_client_id(order)
+        if qty_lots <= order.filled_lots:
+            self._end(order, OrderStatus.EXPIRED, EndReason.AMENDED_AWAY)
+            return
+        side = order.market.side(order.side)
+        less = order.qty_lots - qty_lots
+        side.levels[order.price_ticks].total -= less
+        order.qty_lots = qty_lots
+        order.amends += 1
+        order.updated_ms = self.clock.now_ms()
+        self._unlock_part(order, less)
+        order.market.touch(side, order.price_ticks)
+        self._announce_top(order.market)
+        self._emit(order, ExecType.AMENDED)
+
+    def _unlock_part(self, order: Order, lots: int) -> None:
+        spec = order.market.spec
+        if spec.product != "spot":
+            return
+        amount = lots * spec.lot_size
+        if order.side == "BUY":
+            amount *= order.price_ticks * spec.tick_size
+        balance = order.account.balance("spot", spec.base if order.side == "SELL" else spec.quote)
+        order.locked -= amount
+        balance.locked -= amount
+        balance.free += amount
+        self._tell_balances(order)
+
+    def amend(self, order: Order, price_ticks: int, qty_lots: int) -> None:
+        """Change price and total quantity, losing the queue place (perpetuals); raises Refused.
+
+        A total at or below what is filled, or a post-only order that would take, cancels the order.
+        """
+        if not order.is_open:
+            raise Refused(RefusalReason.UNKNOWN_ORDER)
+        self._check_open(order.market)
+        if price_ticks == order.price_ticks and qty_lots == order.qty_lots:
+            raise Refused(RefusalReason.NO_CHANGE)
+        would_take = order.post_only and self._would_take(order.market, order.side, price_ticks)
+        if qty_lots <= order.filled_lots or would_take:
+            self._end(order, OrderStatus.CANCELED, EndReason.NONE)
+            return
+        self._unbook(order)
+        order.price_ticks, order.qty_lots = price_ticks, qty_lots
+        order.amends += 1
+        order.updated_ms = self.clock.now_ms()
+        self._emit(order, ExecType.AMENDED)
+        self._match(order)
+        if order.is_open and order.leaves_lots:
+            self._rest_or_expire(order)
+
+    # ------------------------------------------------------------------------- publication, funding
+
+    def set_status(self, market: Market, status: str) -> None:
+        """Open, halt or close a market."""
+        market.status = status
+
+    def publish(self, market: Market) -> bool:
+        """Close the market's batch and tell the listeners; False when nothing had changed."""
+        self._announce_top(market)
+        batch = market.close_batch()
+        if batch is None:
+            return False
+        for listener in self.listeners:
+            listener.on_batch(market, batch)
+        return True
+
+    def settle_funding(self, market: Market, now_ms: int) -> None:
+        """Pay funding for every position in a contract: positive rate, longs pay shorts."""
+        rate, mark = market.funding_rate, market.mark_price
+        market.funding_history.append((now_ms, rate, mark))
+        settle = market.spec.settle or market.spec.quote
+        for account in self.accounts.values():
+            position = account.positions.get(market.spec.symbol)
+            if position is None or position.lots == 0:
+                continue
+            amount = -position.lots * market.spec.lot_size * mark * rate
+            account.balance("perp", settle).free += amount
+            for listener in self.listeners:
+                listener.on_funding(account, market, amount, rate)
