@@ -112,7 +112,7 @@ class Market:
     Attributes:
         ids: gives update ids: own and contiguous for spot, shared by all perpetuals.
         last_id: id of the latest change; published_id: of the last one in a batch.
-        status: ``TRADING``, ``CANCEL_ONLY``, ``HALTED``, ``PRE_TRADING`` or ``SETTLING``, whatever a venue calls it.
+        status: ``TRADING``, ``CANCEL_ONLY``, ``HALTED``, ``PRE_TRADING`` or ``SETTLING``, venue-neutral.
         mark_price, index_price, funding_rate, next_funding_ms: perpetuals only.
     """
 

@@ -29,6 +29,7 @@ class MarketSpec:
         multiplier: base-asset units in one base unit (1000 for ``1000SHIB``), already part of ``base``.
         activity: relative share of the order flow.
         funding_interval_h: perpetuals only.
+        typical_notional: typical value of a resting level, quote units.
     """
 
     venue: str
@@ -52,6 +53,7 @@ class MarketSpec:
     activity: float = 1.0
     funding_interval_h: int = 8
     max_leverage: int = 125
+    typical_notional: Decimal = Decimal(5_000)
 
 
 class OrderKind(enum.Enum):
