@@ -1,0 +1,65 @@
+"""What the server knows of a venue's wire, and what a wire is told."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from aiohttp import web
+from websockets.asyncio.server import ServerConnection
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Switches of one run.
+
+    Attributes:
+        time_scale: how many times faster than real the venue's long periods run (24 h cut, listen keys).
+        strict: refuse unknown parameters where the venue would only tolerate them.
+        tls: whether addresses are https and wss.
+    """
+
+    time_scale: float = 1.0
+    strict: bool = False
+    tls: bool = False
+
+
+@dataclass(slots=True)
+class WsServer:
+    """One WebSocket server of a product.
+
+    Attributes:
+        handler: runs one connection.
+        process_request: hook before the upgrade, or None; as websockets' ``process_request``.
+        kwargs: further arguments of ``websockets.asyncio.server.serve``.
+    """
+
+    handler: Callable[[ServerConnection], Awaitable[None]]
+    process_request: Callable[[ServerConnection, Any], Any] | None = None
+    kwargs: dict[str, Any] = field(default_factory=dict)
+
+
+class ProductWire(Protocol):
+    """One product of one venue on the wire."""
+
+    http: web.Application
+    ws_servers: Mapping[str, WsServer]
+
+    def endpoints(self, http_base: str, ws_bases: Mapping[str, str]) -> dict[str, str]:
+        """Return the addresses for the endpoints file, from ``scheme://host:port`` bases by server name."""
+        ...
+
+    async def start(self) -> None:
+        """Start publishers and timers."""
+        ...
+
+    async def stop(self) -> None:
+        """Stop them."""
+        ...
+
+
+class VenueWire(Protocol):
+    """One venue on the wire: products by name (``spot``, ``perp``)."""
+
+    products: Mapping[str, ProductWire]

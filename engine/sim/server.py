@@ -1,0 +1,153 @@
+"""Puts the simulated exchanges on loopback: one HTTP and the WebSocket servers per product, and admin."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import os
+import ssl
+from collections.abc import Mapping
+from pathlib import Path
+
+from aiohttp import web
+from websockets.asyncio.server import Server, serve
+
+from engine.sim import certificates
+from engine.sim.admin import Admin
+from engine.sim.binance import wire as binance
+from engine.sim.clock import SimClock
+from engine.sim.config import SimConfig
+from engine.sim.exchange import Exchange
+from engine.sim.faults import FaultBoard
+from engine.sim.flow import Flow
+from engine.sim.ports import ProductWire, Settings, VenueWire
+
+WIRES = {"binance": binance.build}
+"""Venue name to the function that puts an exchange on that venue's wire."""
+
+STOP_S = 3.0
+
+
+class SimServer:
+    """Every venue of one run.
+
+    Args:
+        config: markets and accounts.
+        rate: depth diffs per second of each venue product, in total over its markets.
+        host: a loopback address. port_base: first port, or 0 for any free ones.
+        funding_scale: how many times faster than the calendar funding settles.
+    """
+
+    def __init__(
+        self,
+        config: SimConfig,
+        *,
+        seed: int,
+        rate: float,
+        settings: Settings,
+        host: str = "127.0.0.1",
+        port_base: int = 0,
+        funding_scale: int = 1,
+    ) -> None:
+        self._settings = settings
+        self._host = host
+        self._next_port = port_base
+        self.faults = FaultBoard(seed)
+        self.clock = SimClock()
+        self.exchanges: dict[str, Exchange] = {}
+        self.flows: list[Flow] = []
+        self._wires: dict[str, VenueWire] = {}
+        for number, venue in enumerate(config.specs):
+            exchange = Exchange(venue, config.specs[venue], config.accounts[venue], self.clock)
+            self.exchanges[venue] = exchange
+            for product in dict.fromkeys(spec.product for spec in config.specs[venue]):
+                self.flows.append(Flow(exchange, product, seed + 31 * number, rate, funding_scale))
+            self._wires[venue] = WIRES[venue](exchange, self.faults, self.clock, settings)
+        self._runners: list[web.AppRunner] = []
+        self._servers: list[Server] = []
+        self._tasks: list[asyncio.Task[None]] = []
+        self._tls: ssl.SSLContext | None = None
+        self.addresses: dict[str, object] = {}
+
+    async def start(self, ca_file: Path | None = None) -> None:
+        """Listen and start the flow; afterwards ``addresses`` is what the endpoints file holds."""
+        if self._settings.tls:
+            assert ca_file is not None
+            self._tls = certificates.server_context(ca_file)
+            self.addresses["ca"] = str(ca_file)
+        for venue, wire in self._wires.items():
+            self.addresses[venue] = {
+                product: await self._serve(product_wire) for product, product_wire in wire.products.items()
+            }
+        admin = Admin(self.exchanges, self.faults).application()
+        self.addresses["admin"] = f"http://{await self._http(admin, None)}"
+        for wire in self._wires.values():
+            for product_wire in wire.products.values():
+                await product_wire.start()
+        self._tasks = [asyncio.create_task(self._pump(flow), name="flow") for flow in self.flows]
+        gc.collect()
+        gc.freeze()
+
+    async def _serve(self, product: ProductWire) -> Mapping[str, str]:
+        secure = "s" if self._tls else ""
+        http = f"http{secure}://{await self._http(product.http, self._tls)}"
+        bases = {}
+        for name, server in product.ws_servers.items():
+            running = await serve(
+                server.handler, self._host, self._port(), ssl=self._tls,
+                process_request=server.process_request, **server.kwargs,
+            )  # fmt: skip
+            self._servers.append(running)
+            port = next(iter(running.sockets)).getsockname()[1]
+            bases[name] = f"ws{secure}://{self._host}:{port}"
+        return product.endpoints(http, bases)
+
+    async def _http(self, app: web.Application, tls: ssl.SSLContext | None) -> str:
+        runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
+        await runner.setup()
+        self._runners.append(runner)
+        site = web.TCPSite(runner, self._host, self._port(), ssl_context=tls)
+        await site.start()
+        port = runner.addresses[0][1]
+        return f"{self._host}:{port}"
+
+    def _port(self) -> int:
+        port = self._next_port
+        if port:
+            self._next_port += 1
+        return port
+
+    async def _pump(self, flow: Flow) -> None:
+        while True:
+            wait = flow.advance()
+            await asyncio.sleep(wait if wait > 0.0005 else 0)
+
+    async def failed(self) -> None:
+        """Return when a background task has ended, which it should not; raises its error."""
+        done, _ = await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+
+    async def stop(self) -> None:
+        """Stop everything within a few seconds."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for wire in self._wires.values():
+            for product in wire.products.values():
+                await product.stop()
+        for server in self._servers:
+            server.close(close_connections=True)
+        waits = [server.wait_closed() for server in self._servers]
+        waits += [runner.cleanup() for runner in self._runners]
+        _, late = await asyncio.wait([asyncio.ensure_future(wait) for wait in waits], timeout=STOP_S)
+        for task in late:
+            task.cancel()
+
+
+def write_endpoints(path: Path, addresses: Mapping[str, object]) -> None:
+    """Write the endpoints file in one step, so that a reader never sees half of it."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(json.dumps(addresses, indent=1) + "\n")
+    temporary.replace(path)
