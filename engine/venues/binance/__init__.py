@@ -1,1 +1,1 @@
-"""Binance spot and USD-M; read NOTES.md first."""
+"""Binance spot and USD-M; read NOTES.md first, then ``adapter``."""
