@@ -297,6 +297,19 @@ class Exchange:
         market.touch(side, price)
         self._announce_top(market)
 
+    def fill_resting(self, order: Order, lots: int) -> None:
+        """Let anonymous flow take ``lots`` of exactly this resting order, whatever queues before it."""
+        market = order.market
+        side = market.side(order.side)
+        level = side.levels[order.price_ticks]
+        level.total -= lots
+        taker_side = "SELL" if order.side == "BUY" else "BUY"
+        self._trade(market, order.price_ticks, lots, taker_side, next(self._taker_numbers), order, None)
+        if not order.is_open:
+            level.queue.remove(order)
+        market.touch(side, order.price_ticks)
+        self._announce_top(market)
+
     def _trade(
         self,
         market: Market,

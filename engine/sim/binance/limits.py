@@ -2,7 +2,7 @@
 
 Windows start at multiples of their length since the epoch (a minute, ten seconds, a UTC day), as on the
 venue; they do not slide. An address that keeps sending after its 429 is banned; each further ban is
-longer, from two minutes to three days, times ``ban_scale`` for tests.
+longer, from two minutes to three days.
 
 Source: Binance spot API docs, "LIMITS" and FAQ "order count decrement"; USDⓈ-M docs, "LIMITS".
 """

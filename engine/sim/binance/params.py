@@ -17,20 +17,18 @@ CONTROL = frozenset({"timestamp", "recvWindow", "signature", "apiKey", "returnRa
 
 
 class Params:
-    """The parameters of one request, as texts, remembering which were read.
+    """The parameters of one request, as texts.
 
     WebSocket API numbers arrive here as their JSON text, so both roads are judged alike.
     """
 
-    __slots__ = ("_read", "_values")
+    __slots__ = ("_values",)
 
     def __init__(self, values: Mapping[str, str]) -> None:
         self._values = values
-        self._read: set[str] = set()
 
     def raw(self, name: str) -> str | None:
         """Return the text of ``name``, or None when it was not sent."""
-        self._read.add(name)
         return self._values.get(name)
 
     def has(self, name: str) -> bool:
@@ -96,10 +94,10 @@ class Params:
             raise errors.invalid_value(name)
         return value
 
-    def reject_unread(self) -> None:
-        """Raise −1104 when something was sent that nothing has read (strict mode)."""
+    def reject_unknown(self, accepted: frozenset[str]) -> None:
+        """Raise −1104 when a parameter was sent that the operation does not know (strict mode)."""
         sent = [name for name in self._values if name not in CONTROL]
-        read = sum(1 for name in sent if name in self._read)
+        read = sum(1 for name in sent if name in accepted)
         if read < len(sent):
             raise errors.unread(read, len(sent))
 

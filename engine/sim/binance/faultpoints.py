@@ -1,0 +1,46 @@
+"""The places where armed faults bite: one product's view of the fault board."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from engine.sim.faults import FaultBoard
+
+
+class FaultPoints:
+    """Asks the fault board on behalf of one product of one venue.
+
+    `take` counts as the fault happening, so it is called only where the fault then really happens.
+    """
+
+    __slots__ = ("_board", "_product", "_venue")
+
+    def __init__(self, board: FaultBoard, venue: str, product: str) -> None:
+        self._board = board
+        self._venue = venue
+        self._product = product
+
+    @property
+    def armed(self) -> bool:
+        """Tell whether anything is armed at all: the cheap question of hot paths."""
+        return bool(self._board.armed)
+
+    def take(self, name: str, symbol: str | None = None) -> Mapping[str, Any] | None:
+        """Return the fault's parameters if it strikes here and now, else None."""
+        if not self._board.armed:
+            return None
+        return self._board.take(name, self._venue, self._product, symbol)
+
+    def lasts(self, name: str, symbol: str | None = None) -> bool:
+        """Tell whether a lasting fault is in force, without using it up."""
+        return bool(self._board.armed) and self._board.is_armed(name, self._venue, self._product, symbol)
+
+    def params(self, name: str, symbol: str | None = None) -> Mapping[str, Any]:
+        """Return the parameters of a lasting fault in force."""
+        return self._board.params(name, self._venue, self._product, symbol)
+
+
+def delay_s(params: Mapping[str, Any], default_ms: float) -> float:
+    """Return a fault's ``delay_ms`` in seconds."""
+    return float(params.get("delay_ms", default_ms)) / 1000.0
