@@ -102,7 +102,8 @@ def test_a_request_of_nothing_but_a_signature() -> None:
             "aa1b5712c094bc4e57c05a1a5c1fd8d88dcd628338ea863fec7b88e59fe2db24",
         ),
         (
-            {"symbol": "１２３４５６", "side": "BUY", "type": "LIMIT", "timeInForce": "GTC", "price": "0.10000000",
+            {"symbol": "１２３４５６", "side": "BUY", "type": "LIMIT", "timeInForce": "GTC",
+             "price": "0.10000000",
              "quantity": "1.00000000", "recvWindow": 5000, "timestamp": 1645423376532, "apiKey": SPOT_KEY},
             "b33892ae8e687c939f4468c6268ddd4c40ac1af18ad19a064864c47bae0752cd",
         ),

@@ -1,6 +1,4 @@
-"""Performs admitted requests: engine delay, fault hooks, weight and order counts; the same for REST and
-WebSocket API.
-"""
+"""Performs admitted requests: engine delay, fault hooks, weight and order counts."""
 
 from __future__ import annotations
 
@@ -21,9 +19,7 @@ UNAVAILABLE_503 = "Service Unavailable."
 
 
 class NoAnswer(Exception):
-    """The client must get no answer: the connection is cut (the request may or may not have been
-    executed).
-    """
+    """The connection is cut instead of answered; the request may or may not have been executed."""
 
 
 class HtmlPage(Exception):

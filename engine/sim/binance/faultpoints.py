@@ -36,6 +36,10 @@ class FaultPoints:
         """Tell whether a lasting fault is in force, without using it up."""
         return bool(self._board.armed) and self._board.is_armed(name, self._venue, self._product, symbol)
 
+    def note(self, name: str) -> None:
+        """Count a lasting fault that has begun to bite."""
+        self._board.happened[name] = self._board.happened.get(name, 0) + 1
+
     def params(self, name: str, symbol: str | None = None) -> Mapping[str, Any]:
         """Return the parameters of a lasting fault in force."""
         return self._board.params(name, self._venue, self._product, symbol)

@@ -1,5 +1,4 @@
-"""The way in for every request of one product: limits, key, time window, signature; REST and WebSocket API
-alike.
+"""The way in for every request of one product, by REST or WebSocket API: key, time window, signature.
 
 The order of the checks is the venue's: an address over its limit hears nothing else, a key is looked at
 before the clock, the clock before the signature.

@@ -188,7 +188,8 @@ class PerpAccounts:
     def account_config(self, call: Call) -> dict[str, Any]:
         """``GET /fapi/v1/accountConfig``."""
         return {
-            "feeTier": 0, "canTrade": True, "canDeposit": True, "canWithdraw": True, "dualSidePosition": False,
+            "feeTier": 0, "canTrade": True, "canDeposit": True, "canWithdraw": True,
+            "dualSidePosition": False,
             "updateTime": call.account.updated_ms, "multiAssetsMargin": False, "tradeGroupId": -1,
         }  # fmt: skip
 
@@ -238,7 +239,8 @@ class PerpAccounts:
         self, account: Account, symbol: str, kind: str, amount: Decimal, asset: str, time_ms: int, trade: str
     ) -> None:
         row = {
-            "symbol": symbol, "incomeType": kind, "income": perp_messages.fixed_signed(amount), "asset": asset,
+            "symbol": symbol, "incomeType": kind, "income": perp_messages.fixed_signed(amount),
+            "asset": asset,
             "time": time_ms, "info": kind, "tranId": self._next_transaction, "tradeId": trade,
         }  # fmt: skip
         self._next_transaction += 1

@@ -218,8 +218,8 @@ def break_even(position: Position, taker_fee: Decimal) -> Decimal:
 
 
 def position_risk(
-    view: MarketView, position: Position, unrealised: Decimal, position_margin: Decimal, order_margin: Decimal,
-    bid_notional: Decimal, ask_notional: Decimal,
+    view: MarketView, position: Position, unrealised: Decimal, position_margin: Decimal,
+    order_margin: Decimal, bid_notional: Decimal, ask_notional: Decimal,
 ) -> dict[str, Any]:  # fmt: skip
     """Return one row of ``positionRisk`` v3 (no leverage, no margin type)."""
     spec, places = view.market.spec, view.rules.qty_decimals

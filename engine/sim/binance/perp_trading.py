@@ -1,5 +1,4 @@
-"""USDⓈ-M order operations: place, amend, cancel, batch, dead man's switch, query; REST and WebSocket API
-alike.
+"""USDⓈ-M order operations: place, amend, cancel, batch, dead man's switch, query.
 
 Source: USDⓈ-M docs, trade endpoints, error codes; Binance change log 2025-12 (conditional orders moved away).
 """

@@ -66,6 +66,14 @@ class CountedConnection(ServerConnection):
         self._second = -1
         self._in_second = 0
         self.too_fast = False
+        self.muted = False
+
+    def send_data(self) -> None:
+        """Write what the protocol wants sent, unless the connection is muted."""
+        if self.muted:
+            self.protocol.data_to_send()
+        else:
+            super().send_data()
 
     def process_event(self, event: Event) -> None:
         """Count a data or control frame before the library handles it."""
@@ -128,6 +136,12 @@ class Outlet:
             if transport.get_write_buffer_size() > self.buffer_limit:
                 transport.abort()
         pending.clear()
+
+    def mute(self) -> None:
+        """Send nothing any more, pongs included, and keep the socket open (the half-open fault)."""
+        self.muted = True
+        if isinstance(self.connection, CountedConnection):
+            self.connection.muted = True
 
     def close(self, code: int, reason: str) -> None:
         """Start the closing handshake without waiting for it."""

@@ -42,9 +42,7 @@ class StreamPath:
 
 
 def parse_path(product: str, target: str) -> StreamPath | None:
-    """Read a request target such as ``/public/stream?streams=btcusdt@depth``; None when no such path
-    exists.
-    """
+    """Read a request target such as ``/public/stream?streams=btcusdt@depth``; None: no such path."""
     split = urlsplit(target)
     path = split.path
     if product == "spot":
@@ -88,12 +86,12 @@ class Admission:
 
     Attributes:
         now_ms: the venue's clock.
-        refuses: asks the fault registry whether new connections are refused now.
+        refused_status: asks the fault board whether this connection is refused, and with which status.
         attempts: connection attempts allowed per address in five minutes; None: unlimited.
     """
 
     now_ms: Callable[[], int]
-    refuses: Callable[[], bool]
+    refused_status: Callable[[], int | None]
     attempts: int | None
 
 
@@ -196,8 +194,9 @@ def serve_kwargs(rules: SocketRules, max_size: int) -> dict[str, Any]:
 
 def admit(connection: ServerConnection, admission: Admission, attempts: dict[str, Window]) -> Response | None:
     """Count a connection attempt; return the refusal if there is one."""
-    if admission.refuses():
-        return connection.respond(503, "Service Unavailable\n")
+    refused = admission.refused_status()
+    if refused is not None:
+        return connection.respond(refused, "refused\n")
     if admission.attempts is None:
         return None
     peer = connection.remote_address

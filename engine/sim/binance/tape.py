@@ -1,6 +1,4 @@
-"""What has traded on one market: last trades, aggregated trades, candles, averages. Ticks and lots
-throughout.
-"""
+"""What has traded on one market: last trades, aggregated trades, candles, averages."""
 
 from __future__ import annotations
 
@@ -14,8 +12,10 @@ KEPT_MINUTES = 1_500
 MINUTE_MS = 60_000
 
 INTERVALS_MS = {
-    "1s": 1_000, "1m": 60_000, "3m": 180_000, "5m": 300_000, "15m": 900_000, "30m": 1_800_000, "1h": 3_600_000,
-    "2h": 7_200_000, "4h": 14_400_000, "6h": 21_600_000, "8h": 28_800_000, "12h": 43_200_000, "1d": 86_400_000,
+    "1s": 1_000, "1m": 60_000, "3m": 180_000, "5m": 300_000, "15m": 900_000, "30m": 1_800_000,
+    "1h": 3_600_000,
+    "2h": 7_200_000, "4h": 14_400_000, "6h": 21_600_000, "8h": 28_800_000, "12h": 43_200_000,
+    "1d": 86_400_000,
     "3d": 259_200_000, "1w": 604_800_000,
 }  # fmt: skip
 MONTH = "1M"
@@ -126,9 +126,7 @@ class Tape:
         return self.trades[-1].price_ticks if self.trades else None
 
     def average(self, now_ms: int, minutes: int = 5) -> tuple[int, int]:
-        """Return (ticks × lots, lots) of the last ``minutes``; their quotient is the average price in
-        ticks.
-        """
+        """Return (ticks × lots, lots) of the last ``minutes``; the quotient is the average price."""
         since = now_ms - minutes * MINUTE_MS
         turnover = volume = 0
         for candle in reversed(self.minutes):

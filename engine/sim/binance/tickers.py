@@ -117,7 +117,8 @@ def mini_event(view: MarketView, now_ms: int) -> dict[str, Any]:
     price = view.price.text
     return {
         "e": "24hrMiniTicker", "E": now_ms, "s": view.symbol, "c": price(day.close), "o": price(day.open),
-        "h": price(day.high), "l": price(day.low), "v": view.qty.text(day.volume), "q": _quote(view, day.turnover),
+        "h": price(day.high), "l": price(day.low), "v": view.qty.text(day.volume),
+        "q": _quote(view, day.turnover),
     } | _kind(view)  # fmt: skip
 
 

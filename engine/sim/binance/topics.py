@@ -100,6 +100,12 @@ class Hub:
         """Return the topic ``name`` if something publishes it."""
         return self._topics.get(name)
 
+    def silence(self, stream: str, silent: bool) -> None:
+        """Silence (or wake) every topic of one symbol, given in lowercase."""
+        for name, topic in self._topics.items():
+            if name.startswith(stream + "@"):
+                topic.silent = silent
+
     def add(self, subscriber: Subscriber, name: str) -> None:
         """Subscribe; names already held, unknown or off-route change nothing that is sent."""
         if name in subscriber.names:

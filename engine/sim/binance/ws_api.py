@@ -204,7 +204,7 @@ class WsApi:
             raise ApiError(-1000, f"Unknown method '{method}'")
         return operation, params
 
-    # -- session methods ---------------------------------------------------------------------------------------
+    # -- session methods -----------------------------------------------------------------------------------
 
     def _logon(self, call: Call) -> dict[str, Any]:
         session = _session(call)
