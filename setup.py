@@ -9,6 +9,7 @@ MODULES = (
     "engine.model._native",
     "engine.telemetry._histogram",
     "engine.book._kernel",
+    "engine.transport._listener",
 )
 
 setup(

@@ -16,6 +16,10 @@ from engine.model.account import Balance, Position
 from engine.model.instrument import Instrument, Product
 from engine.model.market import BookSnapshot, DepthSchema, FundingUpdate, TopOfBook, Trade
 from engine.model.orders import ExecutionReport, NewOrder, OrderAck, VenueError
+from engine.model.wire import BudgetRule as BudgetRule
+from engine.model.wire import ConnectionRules as ConnectionRules
+from engine.model.wire import Heartbeat as Heartbeat
+from engine.model.wire import HttpRequest as HttpRequest
 
 
 class Secret:
@@ -63,72 +67,6 @@ class Endpoints(msgspec.Struct, frozen=True):
     ws_public: str
     ws_private: str | None = None
     ws_trade: str | None = None
-
-
-class HttpRequest(msgspec.Struct, frozen=True, gc=False, kw_only=True):
-    """One request, ready for the wire but for Host, Content-Length and the connection headers.
-
-    Attributes:
-        method: ``GET``, ``POST``, ``PUT`` or ``DELETE``.
-        target: path with query, percent-encoded and signed.
-        headers: extra header lines, each ending in CRLF, e.g. ``X-MBX-APIKEY: k\\r\\n``; may hold secrets.
-        body: form or JSON bytes; ``content_type`` is sent only with a body.
-        weight: cost on the venue's request budget; ``order_count``: cost on its order budget.
-        idempotent: may be repeated once on a fresh connection when a kept-alive one was found dead.
-        label: a constant, secret-free name for counters and errors, e.g. ``binance.spot.place``.
-    """
-
-    method: str
-    target: str
-    label: str
-    headers: bytes = b""
-    body: bytes = b""
-    content_type: str = "application/x-www-form-urlencoded"
-    weight: int = 1
-    order_count: int = 0
-    idempotent: bool = True
-    is_reserved: bool = False
-    """Cancels and order queries may use the budget's reserve."""
-
-
-class Heartbeat(msgspec.Struct, frozen=True, gc=False):
-    """Liveness rule of a connection.
-
-    Attributes:
-        silence_ms: nothing at all received (data, pings, pongs) for this long means dead.
-        ping_interval_ms: our own WebSocket ping cadence, 0 = we do not ping.
-        pong_timeout_ms: how long a pong to our ping may take.
-    """
-
-    silence_ms: int
-    ping_interval_ms: int = 0
-    pong_timeout_ms: int = 10_000
-
-
-class ConnectionRules(msgspec.Struct, frozen=True, gc=False):
-    """Documented limits of one kind of WebSocket connection."""
-
-    heartbeat: Heartbeat
-    messages_per_s: int
-    streams_max: int
-    connects: int
-    connects_window_s: int
-    lifetime_s: int
-
-
-class BudgetRule(msgspec.Struct, frozen=True, gc=False):
-    """One fixed calendar window of a rate limit.
-
-    Attributes:
-        name: e.g. ``weight_1m``; ``kind`` is ``weight`` or ``orders``.
-        header: lower-case response header that states what is used, or "".
-    """
-
-    name: str
-    kind: str
-    window_ms: int
-    limit: int
-    header: str = ""
 
 
 class Topic(enum.Enum):

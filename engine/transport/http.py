@@ -1,0 +1,498 @@
+"""Keep-alive HTTP/1.1 sessions: warm connections, one request at a time on each, honest outcomes.
+
+Own code because it is the order path: a ready client costs five to fifty times the round trip of this one
+on loopback. Small on purpose: no redirects, no cookies, no pipelining, no compression (never asked for,
+refused if sent). What it must be right about is what a failure means: ``NotSent`` if no byte left,
+``Unanswered`` if any may have.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlsplit
+
+import aiofastnet
+
+from engine.model.errors import NotSent, ProtocolViolation, Unanswered, UsageError
+from engine.model.ports import Clock
+from engine.model.wire import HttpRequest
+
+HEAD_BYTES_MAX = 64 * 1024
+BODY_BYTES_MAX = 64 * 1024 * 1024
+BUFFER_BYTES = 64 * 1024
+CONNECT_TIMEOUT_S = 5.0
+IDLE_S_MAX = 55.0
+"""An idle connection older than this is replaced before use: venues close theirs after about a minute."""
+USER_AGENT = "tecore/0.1"
+
+
+class HttpResponse:
+    """One answer.
+
+    Attributes:
+        status: HTTP status. body: whole body.
+        written_mono_ns: when the request was handed to the socket.
+        first_mono_ns, done_mono_ns: when its first byte and its last byte had come.
+    """
+
+    __slots__ = ("_head", "_headers", "body", "done_mono_ns", "first_mono_ns", "status", "written_mono_ns")
+
+    def __init__(
+        self, status: int, head: bytes, body: bytes, written_ns: int, first_ns: int, done_ns: int
+    ) -> None:
+        self.status = status
+        self.body = body
+        self.written_mono_ns = written_ns
+        self.first_mono_ns = first_ns
+        self.done_mono_ns = done_ns
+        self._head = head
+        self._headers: dict[str, str] | None = None
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Return the headers, names in lower case, parsed at first use; repeated ones are joined."""
+        if self._headers is None:
+            headers: dict[str, str] = {}
+            for line in self._head.split(b"\r\n")[1:]:
+                name, colon, value = line.partition(b":")
+                if colon:
+                    key, text = name.strip().lower().decode("latin-1"), value.strip().decode("latin-1")
+                    headers[key] = f"{headers[key]}, {text}" if key in headers else text
+            self._headers = headers
+        return self._headers
+
+
+Done = Callable[[HttpResponse | Exception], None]
+"""Told the response, or ``NotSent`` / ``Unanswered`` / ``ProtocolViolation``."""
+
+
+class _Connection(asyncio.BufferedProtocol):
+    """One connection and the request that is on it."""
+
+    def __init__(self, pool: HttpPool) -> None:
+        self._pool = pool
+        self._clock = pool.clock
+        self._buffer = bytearray(BUFFER_BYTES)
+        self._view = memoryview(self._buffer)
+        self._filled = 0
+        self._head: bytes | None = None
+        self._status = 0
+        self._body_at = 0
+        self._body_size = 0
+        self._is_chunked = False
+        self._until_close = False
+        self._keep = True
+        self._chunks: list[bytes] = []
+        self._chunk_at = 0
+        self._done: Done | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self.written_ns = 0
+        self.first_ns = 0
+        self.last_used_ns = 0
+        self.transport: Any = None
+        self.is_alive = False
+
+    # ------------------------------------------------------------------------------- asyncio's side
+
+    def connection_made(self, transport: Any) -> None:
+        self.transport = transport
+        self.is_alive = True
+        self.last_used_ns = self._clock.mono_ns()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.is_alive = False
+        if self._done is not None:
+            if self._head is not None and self._until_close and error is None:
+                self._finish(bytes(self._view[self._body_at : self._filled]))
+            else:
+                reason = "truncated" if self._filled else "closed"
+                self._fail(Unanswered("the connection ended before the answer did", reason))
+        self._pool.forget(self)
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        if self._filled == len(self._buffer):
+            self._grow(2 * len(self._buffer))
+        return self._view[self._filled :]
+
+    def buffer_updated(self, nbytes: int) -> None:
+        if self._filled == 0:
+            self.first_ns = self._clock.mono_ns()
+        self._filled += nbytes
+        if self._done is None:
+            # Bytes nobody asked for: answers and requests could no longer be matched on this connection.
+            self.close()
+            return
+        try:
+            self._parse()
+        except ProtocolViolation as violation:
+            self._fail(Unanswered(str(violation), "malformed"))
+
+    def eof_received(self) -> bool:
+        return False
+
+    # ------------------------------------------------------------------------------------- request
+
+    def send(self, data: bytes, timeout_s: float, done: Done) -> None:
+        """Write a request; ``done`` is called exactly once, unless NotSent is raised."""
+        if not self.is_alive or self.transport.is_closing():
+            raise NotSent("the connection is closed")
+        assert self._done is None
+        self._done = done
+        self._filled = 0
+        self._head = None
+        self.first_ns = 0
+        self.transport.write(data)
+        self.written_ns = self._clock.mono_ns()
+        self._timer = self._pool.loop.call_later(timeout_s, self._expire)
+
+    def _expire(self) -> None:
+        self._fail(Unanswered("no answer within the deadline", "deadline"))
+
+    def _fail(self, error: Exception) -> None:
+        done = self._take_done()
+        self.close()
+        if done is not None:
+            done(error)
+
+    def _take_done(self) -> Done | None:
+        done, self._done = self._done, None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        return done
+
+    def close(self) -> None:
+        """Close; a connection in doubt is never used again."""
+        self.is_alive = False
+        if self.transport is not None:
+            self.transport.abort()
+
+    # --------------------------------------------------------------------------------------- answer
+
+    def _grow(self, size: int) -> None:
+        buffer = bytearray(size)
+        buffer[: self._filled] = self._view[: self._filled]
+        self._buffer, self._view = buffer, memoryview(buffer)
+
+    def _parse(self) -> None:
+        if self._head is None and not self._parse_head():
+            return
+        if self._is_chunked:
+            self._parse_chunks()
+        elif self._until_close:
+            if self._filled - self._body_at > BODY_BYTES_MAX:
+                raise ProtocolViolation("the body is longer than 64 MiB")
+        elif self._filled - self._body_at >= self._body_size:
+            if self._filled - self._body_at > self._body_size:
+                self._keep = False  # more than was asked for
+            self._finish(bytes(self._view[self._body_at : self._body_at + self._body_size]))
+
+    def _parse_head(self) -> bool:
+        end = self._buffer.find(b"\r\n\r\n", 0, self._filled)
+        if end < 0:
+            if self._filled > HEAD_BYTES_MAX:
+                raise ProtocolViolation("the header is longer than 64 KiB")
+            return False
+        head = bytes(self._view[:end])
+        if not head.startswith((b"HTTP/1.1 ", b"HTTP/1.0 ")) or not head[9:12].isdigit():
+            raise ProtocolViolation("not an HTTP/1 answer", head)
+        status = int(head[9:12])
+        if 100 <= status < 200:  # interim: the real answer follows
+            rest = bytes(self._view[end + 4 : self._filled])
+            self._view[: len(rest)] = rest
+            self._filled = len(rest)
+            return self._parse_head() if rest else False
+        self._status, self._head, self._body_at = status, head, end + 4
+        self._frame_body(head.lower())
+        if self._body_size > len(self._buffer) - self._body_at:
+            self._grow(self._body_at + self._body_size)
+        return True
+
+    def _frame_body(self, lower: bytes) -> None:
+        """Decide how the body ends (RFC 9112, section 6.3); anything ambiguous is refused."""
+        self._is_chunked = self._until_close = False
+        self._body_size = 0
+        self._keep = b"\r\nconnection: close" not in lower and lower.startswith(b"http/1.1")
+        if b"\r\ncontent-encoding:" in lower and b"\r\ncontent-encoding: identity" not in lower:
+            raise ProtocolViolation("a compressed body, which was not asked for")
+        length_at = lower.find(b"\r\ncontent-length:")
+        if b"\r\ntransfer-encoding:" in lower:
+            if length_at >= 0 or b"\r\ntransfer-encoding: chunked" not in lower:
+                raise ProtocolViolation("ambiguous body length")
+            self._is_chunked = True
+            self._chunks, self._chunk_at = [], self._body_at
+        elif length_at >= 0:
+            if lower.rfind(b"\r\ncontent-length:") != length_at:
+                raise ProtocolViolation("two content lengths")
+            line_end = lower.find(b"\r\n", length_at + 2)
+            text = lower[length_at + 17 : line_end if line_end >= 0 else None].strip()
+            if not text.isdigit() or len(text) > 12 or int(text) > BODY_BYTES_MAX:
+                raise ProtocolViolation(f"content length {text[:20]!r}")
+            self._body_size = int(text)
+        elif self._status not in (204, 304):
+            self._until_close = True
+            self._keep = False
+
+    def _parse_chunks(self) -> None:
+        while True:
+            line_end = self._buffer.find(b"\r\n", self._chunk_at, self._filled)
+            if line_end < 0:
+                if self._filled - self._chunk_at > 256:
+                    raise ProtocolViolation("chunk header too long")
+                return
+            text = bytes(self._view[self._chunk_at : line_end]).split(b";")[0].strip()
+            if not text or len(text) > 8 or text.strip(b"0123456789abcdefABCDEF"):
+                raise ProtocolViolation(f"chunk size {text[:20]!r}")
+            size = int(text, 16)
+            start = line_end + 2
+            if size == 0:
+                self._end_chunks(start)
+                return
+            if start + size > BODY_BYTES_MAX:
+                raise ProtocolViolation("the body is longer than 64 MiB")
+            if self._filled < start + size + 2:
+                return
+            if self._view[start + size : start + size + 2] != b"\r\n":
+                raise ProtocolViolation("a chunk does not end where it says")
+            self._chunks.append(bytes(self._view[start : start + size]))
+            self._chunk_at = start + size + 2
+
+    def _end_chunks(self, start: int) -> None:
+        """Wait for the (empty) trailer; trailers themselves are ignored."""
+        if self._filled < start + 2:
+            return
+        if self._view[start : start + 2] != b"\r\n":
+            if self._buffer.find(b"\r\n\r\n", start, self._filled) < 0:
+                if self._filled - start > HEAD_BYTES_MAX:
+                    raise ProtocolViolation("the trailer is longer than 64 KiB")
+                return
+            self._keep = False
+        self._finish(b"".join(self._chunks))
+
+    def _finish(self, body: bytes) -> None:
+        done = self._take_done()
+        now = self._clock.mono_ns()
+        assert self._head is not None
+        response = HttpResponse(self._status, self._head, body, self.written_ns, self.first_ns, now)
+        self.last_used_ns = now
+        self._filled = 0
+        if len(self._buffer) > 16 * BUFFER_BYTES:
+            self._buffer = bytearray(BUFFER_BYTES)
+            self._view = memoryview(self._buffer)
+        if self._keep:
+            self._pool.give_back(self)
+        else:
+            self.close()
+        if done is not None:
+            done(response)
+
+
+class HttpPool:
+    """Warm connections to one host.
+
+    Args:
+        base: scheme, host and port, e.g. ``https://api.binance.com``.
+        warm: connections kept open; more are opened when all are busy, up to ``limit``.
+    """
+
+    def __init__(
+        self, base: str, clock: Clock, *, tls: ssl.SSLContext | None = None, warm: int = 2, limit: int = 16
+    ) -> None:
+        parts = urlsplit(base)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise UsageError(f"{base!r} is not an http or https address")
+        self.clock = clock
+        self.loop = asyncio.get_running_loop()
+        self._secure = parts.scheme == "https"
+        if self._secure and tls is None:
+            raise UsageError(f"{base}: https needs a TLS context")
+        self._tls = tls if self._secure else None
+        self._host = parts.hostname
+        self._port = parts.port or (443 if self._secure else 80)
+        host = f"{parts.hostname}:{parts.port}" if parts.port else parts.hostname
+        self._common = f" HTTP/1.1\r\nHost: {host}\r\nUser-Agent: {USER_AGENT}\r\n".encode()
+        self._warm = warm
+        self._limit = limit
+        self._idle: deque[_Connection] = deque()
+        self._all: set[_Connection] = set()
+        self._opening = 0
+        self._waiters: deque[asyncio.Future[None]] = deque()
+        self._keeper: asyncio.Task[None] | None = None
+        self._is_closed = False
+        self.connects = 0
+        self.requests = 0
+        self.last_error = ""
+
+    # ----------------------------------------------------------------------------------------- life
+
+    async def start(self) -> None:
+        """Open the warm connections; failing to is not an error, they are opened in the background."""
+        self._keeper = self.loop.create_task(self._keep_warm(), name=f"http {self._host}")
+        await asyncio.gather(*[self._open() for _ in range(self._warm)])
+
+    async def stop(self) -> None:
+        """Close every connection; requests in flight end as Unanswered."""
+        self._is_closed = True
+        if self._keeper is not None:
+            self._keeper.cancel()
+            await asyncio.gather(self._keeper, return_exceptions=True)
+        for connection in list(self._all):
+            connection._fail(Unanswered("the engine is stopping", "stopped"))
+        self._idle.clear()
+
+    async def _keep_warm(self) -> None:
+        pause = 0.25
+        while True:
+            await asyncio.sleep(pause)
+            self._drop_old()
+            missing = self._warm - len(self._all) - self._opening
+            opened = [await self._open() for _ in range(max(0, missing))]
+            pause = min(pause * 2, 10.0) if opened and not all(opened) else 0.25
+
+    def _drop_old(self) -> None:
+        horizon = self.clock.mono_ns() - int(IDLE_S_MAX * 1e9)
+        for connection in [each for each in self._idle if each.last_used_ns < horizon]:
+            self._idle.remove(connection)
+            connection.close()
+
+    async def _open(self) -> bool:
+        """Open one connection into the idle queue; return whether that worked."""
+        self._opening += 1
+        self.connects += 1
+        try:
+            _, connection = await asyncio.wait_for(
+                aiofastnet.create_connection(
+                    self.loop,
+                    lambda: _Connection(self),
+                    self._host,
+                    self._port,
+                    ssl=self._tls,
+                    server_hostname=self._host if self._secure else None,
+                ),
+                CONNECT_TIMEOUT_S,
+            )
+        except (OSError, TimeoutError) as error:
+            self.last_error = str(error).splitlines()[0][:160] if str(error) else type(error).__name__
+            self._wake()
+            return False
+        finally:
+            self._opening -= 1
+        if self._is_closed:
+            connection.close()
+            return False
+        self._all.add(connection)
+        self.give_back(connection)
+        return True
+
+    def give_back(self, connection: _Connection) -> None:
+        """Take a connection that is free again."""
+        self._idle.append(connection)
+        self._wake()
+
+    def forget(self, connection: _Connection) -> None:
+        """Drop a connection that is gone."""
+        self._all.discard(connection)
+        if connection in self._idle:
+            self._idle.remove(connection)
+
+    def _wake(self) -> None:
+        while self._waiters:
+            waiter = self._waiters.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+                return
+
+    @property
+    def idle(self) -> int:
+        """Return how many connections could take a request now."""
+        return len(self._idle)
+
+    # -------------------------------------------------------------------------------------- requests
+
+    def encode(self, request: HttpRequest) -> bytes:
+        """Return the request's bytes."""
+        start = f"{request.method} {request.target}".encode()
+        if not request.body and request.method in ("GET", "DELETE"):
+            return b"".join((start, self._common, request.headers, b"\r\n"))
+        length = (
+            f"Content-Type: {request.content_type}\r\nContent-Length: {len(request.body)}\r\n\r\n".encode()
+        )
+        return b"".join((start, self._common, request.headers, length, request.body))
+
+    def send_now(self, request: HttpRequest, timeout_s: float, done: Done) -> int:
+        """Write a request on an idle connection in this very call; return the write's mono_ns.
+
+        Raises:
+            NotSent: no connection is idle; no byte left. The pool opens another in the background.
+        """
+        data = self.encode(request)
+        while self._idle:
+            # The latest used is the warmest, in the kernel's caches and against idle time-outs.
+            connection = self._idle.pop()
+            try:
+                connection.send(data, timeout_s, done)
+            except NotSent:
+                self.forget(connection)
+                continue
+            self.requests += 1
+            return connection.written_ns
+        if len(self._all) + self._opening < self._limit:
+            self.loop.create_task(self._open())
+        raise NotSent(
+            f"{request.label}: no open connection to {self._host} ({self.last_error or 'all busy'})"
+        )
+
+    async def request(self, request: HttpRequest, timeout_s: float) -> HttpResponse:
+        """Send a request, waiting for a connection if need be, and return its answer.
+
+        An idempotent request is repeated once when its kept-alive connection turns out to be closed.
+
+        Raises:
+            NotSent: no connection within the deadline; certainly not done.
+            Unanswered: bytes may have left and no whole answer came.
+        """
+        deadline = self.loop.time() + timeout_s
+        for attempt in (0, 1):
+            await self._ready(request, deadline)
+            future: asyncio.Future[HttpResponse] = self.loop.create_future()
+
+            def done(result: HttpResponse | Exception, future: asyncio.Future[HttpResponse] = future) -> None:
+                if future.done():
+                    return
+                if isinstance(result, HttpResponse):
+                    future.set_result(result)
+                else:
+                    future.set_exception(result)
+
+            try:
+                self.send_now(request, max(0.001, deadline - self.loop.time()), done)
+                return await future
+            except Unanswered as error:
+                if attempt or not request.idempotent or error.reason != "closed":
+                    raise
+            except NotSent:
+                if attempt or self.loop.time() >= deadline:
+                    raise
+        raise AssertionError("unreachable")
+
+    async def _ready(self, request: HttpRequest, deadline: float) -> None:
+        while not self._idle:
+            if self._is_closed:
+                raise NotSent(f"{request.label}: the engine is stopping")
+            if len(self._all) + self._opening < self._limit:
+                self.loop.create_task(self._open())
+            left = deadline - self.loop.time()
+            waiter: asyncio.Future[None] = self.loop.create_future()
+            self._waiters.append(waiter)
+            try:
+                await asyncio.wait_for(waiter, max(0.001, left))
+            except TimeoutError:
+                raise NotSent(
+                    f"{request.label}: no connection to {self._host}:{self._port} ({self.last_error or 'busy'})"
+                ) from None
+            if not self._idle and self.last_error and not self._all:
+                await asyncio.sleep(min(0.05, max(0.0, deadline - self.loop.time())))

@@ -1,0 +1,168 @@
+"""The receive callback in Python: the compiled listener's twin, for machines without a compiler."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
+
+
+class Sink(Protocol):
+    """Takes whole messages before Python decoding; see ``book.l2.DepthFeedLike``."""
+
+    def feed(self, data: bytes, mono_ns: int, utc_ns: int) -> bool:
+        """Return whether the message was consumed."""
+        ...
+
+
+class PureFrameListener(WSListener):
+    """See ``_listener.FrameListener``; the same arguments, attributes and rules."""
+
+    def __init__(
+        self,
+        sink: Sink | None,
+        on_message: Callable[[bytes, int, int], None],
+        on_quarantine: Callable[[bytes, Exception], None],
+        on_up: Callable[[Any], None],
+        on_down: Callable[[Any], None],
+        on_pong: Callable[[int], None],
+        message_bytes_max: int,
+    ) -> None:
+        self._sink = sink
+        self._on_message = on_message
+        self._on_quarantine = on_quarantine
+        self._on_up = on_up
+        self._on_down = on_down
+        self._on_pong = on_pong
+        self._message_bytes_max = message_bytes_max
+        self._parts: bytearray | None = None
+        self._parts_type = WSMsgType.TEXT
+        self._is_closing = False
+        self.transport: WSTransport | None = None
+        self.last_mono_ns = 0
+        self.messages = 0
+        self.bytes_received = 0
+        self.close_reason = ""
+
+    def on_ws_connected(self, transport: WSTransport) -> None:
+        """Tell the session that the connection is open."""
+        self.transport = transport
+        self.last_mono_ns = time.monotonic_ns()
+        self._on_up(self)
+
+    def on_ws_disconnected(self, transport: WSTransport) -> None:
+        """Tell the session that the connection is gone."""
+        self.close_reason = self.close_reason or "connection lost"
+        self._on_down(self)
+
+    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        """Stamp and route one frame."""
+        mono_ns = time.monotonic_ns()
+        self.last_mono_ns = mono_ns
+        if self._is_closing:
+            return
+        if frame.rsv1 or frame.rsv2 or frame.rsv3:
+            self.refuse(1002, "reserved bits are set")
+            return
+        kind = frame.msg_type
+        if kind in (WSMsgType.TEXT, WSMsgType.BINARY) and frame.fin and self._parts is None:
+            self._deliver(frame.get_payload_as_bytes(), kind, mono_ns)
+        elif kind == WSMsgType.PING:
+            transport.send_pong(frame.get_payload_as_bytes())
+        elif kind == WSMsgType.PONG:
+            self._on_pong(mono_ns)
+        elif kind == WSMsgType.CLOSE:
+            self._closed_by_peer(frame.get_payload_as_bytes())
+        else:
+            self._gather(frame, kind, mono_ns)
+
+    def _deliver(self, payload: bytes, kind: WSMsgType, mono_ns: int) -> None:
+        utc_ns = time.time_ns()
+        self.messages += 1
+        self.bytes_received += len(payload)
+        try:
+            if self._sink is not None and self._sink.feed(payload, mono_ns, utc_ns):
+                return
+            if kind == WSMsgType.TEXT:
+                payload.decode("utf-8")
+            self._on_message(payload, mono_ns, utc_ns)
+        except UnicodeDecodeError:
+            self.refuse(1007, "invalid UTF-8")
+        except Exception as error:  # a message that cannot be handled must not cost the connection
+            self._on_quarantine(payload, error)
+
+    def _gather(self, frame: WSFrame, kind: WSMsgType, mono_ns: int) -> None:
+        if kind == WSMsgType.CONTINUATION:
+            if self._parts is None:
+                self.refuse(1002, "a continuation without a beginning")
+                return
+        elif self._parts is not None:
+            self.refuse(1002, "a new message inside a fragmented one")
+            return
+        else:
+            self._parts, self._parts_type = bytearray(), kind
+        assert self._parts is not None
+        if len(self._parts) + frame.payload_size > self._message_bytes_max:
+            self.refuse(1009, "message too big")
+            return
+        self._parts += frame.get_payload_as_bytes()
+        if frame.fin:
+            payload, self._parts = bytes(self._parts), None
+            self._deliver(payload, self._parts_type, mono_ns)
+
+    def _closed_by_peer(self, payload: bytes) -> None:
+        assert self.transport is not None
+        if len(payload) == 1:
+            self.refuse(1002, "close frame of one byte")
+            return
+        reason = "closed by the peer"
+        if payload:
+            code = int.from_bytes(payload[:2], "big")
+            if not (1000 <= code <= 1003 or 1007 <= code <= 1014 or 3000 <= code <= 4999):
+                self.refuse(1002, f"close code {code}")
+                return
+            try:
+                text = payload[2:].decode("utf-8")
+            except UnicodeDecodeError:
+                self.refuse(1007, "invalid UTF-8")
+                return
+            reason = f"closed by the peer: {code} {text[:80]}".rstrip()
+        self.close_reason = self.close_reason or reason
+        self._is_closing = True
+        self.transport.send(WSMsgType.CLOSE, payload[:2])
+        self.transport.disconnect()
+
+    def refuse(self, code: int, reason: str) -> None:
+        """Close with ``code`` because the peer broke the protocol."""
+        if self._is_closing or self.transport is None:
+            return
+        self._is_closing = True
+        self.close_reason = f"protocol violation: {reason}"
+        self.transport.send(WSMsgType.CLOSE, code.to_bytes(2, "big") + reason.encode()[:100])
+        self.transport.disconnect()
+
+    def close(self, code: int, reason: str) -> None:
+        """Begin a clean close."""
+        if not self._is_closing and self.transport is not None:
+            self.close_reason = reason
+            self.transport.send_close(WSCloseCode(code), reason.encode()[:100])
+
+    def abort(self, reason: str) -> None:
+        """Cut the connection now."""
+        self.close_reason = self.close_reason or reason
+        if self.transport is not None:
+            self.transport.disconnect(False)
+
+    def pause_writing(self) -> None:
+        """Ignore: the session looks at the buffer's size before it sends."""
+
+    def resume_writing(self) -> None:
+        """Ignore."""
+
+
+try:
+    from engine.transport._listener import FrameListener as FrameListener
+except ImportError:
+    FrameListener = PureFrameListener  # type: ignore[misc, assignment]

@@ -1,0 +1,116 @@
+"""Rate limits as the venue counts them: fixed calendar windows, corrected by its own headers.
+
+Counted before sending and raised to what the venue says afterwards. A share is kept back for cancels and
+order queries, so that data traffic can never block a way out. Nothing is sent inside a ban.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from engine.model.errors import NotSent
+from engine.model.ports import Clock
+from engine.model.wire import BudgetRule, HttpRequest
+
+RESERVE_SHARE = 0.1
+DEFAULT_PENALTY_MS = 5_000
+
+
+class _Window:
+    __slots__ = ("count", "index", "rule")
+
+    def __init__(self, rule: BudgetRule) -> None:
+        self.rule = rule
+        self.index = -1
+        self.count = 0
+
+
+class RequestBudget:
+    """The budget of one venue product.
+
+    Args:
+        rules: the windows; ``offset_ns`` (venue clock minus ours) aligns them with the venue's calendar.
+    """
+
+    def __init__(self, rules: Sequence[BudgetRule], clock: Clock) -> None:
+        self._windows = [_Window(rule) for rule in rules]
+        self._clock = clock
+        self.offset_ns = 0
+        self._blocked_until_mono_ns = 0
+        self.block_reason = ""
+        self.refused = 0
+
+    def take(self, request: HttpRequest) -> None:
+        """Book a request, or refuse it.
+
+        Raises:
+            NotSent: inside a ban or wait, or the window's budget is used up; the text says for how long.
+        """
+        now_mono = self._clock.mono_ns()
+        if now_mono < self._blocked_until_mono_ns:
+            self.refused += 1
+            wait = (self._blocked_until_mono_ns - now_mono) // 1_000_000
+            raise NotSent(f"{request.label}: {self.block_reason}; not before {wait} ms from now")
+        now_ms = (self._clock.utc_ns() + self.offset_ns) // 1_000_000
+        for window in self._windows:
+            self._roll(window, now_ms)
+            cost = request.weight if window.rule.kind == "weight" else request.order_count
+            limit = window.rule.limit
+            if not request.is_reserved:
+                limit -= int(limit * RESERVE_SHARE)
+            if cost and window.count + cost > limit:
+                self.refused += 1
+                wait = window.rule.window_ms - now_ms % window.rule.window_ms
+                raise NotSent(
+                    f"{request.label}: {window.rule.name} is used up ({window.count}/{limit}); {wait} ms"
+                )
+        for window in self._windows:
+            window.count += request.weight if window.rule.kind == "weight" else request.order_count
+
+    def _roll(self, window: _Window, now_ms: int) -> None:
+        index = now_ms // window.rule.window_ms
+        if index != window.index:
+            window.index, window.count = index, 0
+
+    def learn(self, headers: Mapping[str, str]) -> None:
+        """Raise the counts to what the venue says it has counted."""
+        now_ms = (self._clock.utc_ns() + self.offset_ns) // 1_000_000
+        for window in self._windows:
+            text = headers.get(window.rule.header) if window.rule.header else None
+            if text is not None and text.isdecimal():
+                self._roll(window, now_ms)
+                window.count = max(window.count, int(text))
+
+    def block(self, wait_ms: int | None, reason: str) -> int:
+        """Send nothing for a while (429, 418); return how long, milliseconds."""
+        wait = DEFAULT_PENALTY_MS if wait_ms is None else max(wait_ms, 1)
+        until = self._clock.mono_ns() + wait * 1_000_000
+        if until > self._blocked_until_mono_ns:
+            self._blocked_until_mono_ns = until
+            self.block_reason = reason
+        return wait
+
+    @property
+    def is_blocked(self) -> bool:
+        """Tell whether a ban or wait is in force."""
+        return self._clock.mono_ns() < self._blocked_until_mono_ns
+
+    def wait_ms(self, weight: int) -> int:
+        """Return how long until a request of this weight fits; 0 = now."""
+        now_mono = self._clock.mono_ns()
+        if now_mono < self._blocked_until_mono_ns:
+            return (self._blocked_until_mono_ns - now_mono) // 1_000_000 + 1
+        now_ms = (self._clock.utc_ns() + self.offset_ns) // 1_000_000
+        for window in self._windows:
+            self._roll(window, now_ms)
+            limit = window.rule.limit - int(window.rule.limit * RESERVE_SHARE)
+            if window.rule.kind == "weight" and window.count + weight > limit:
+                return window.rule.window_ms - now_ms % window.rule.window_ms + 1
+        return 0
+
+    def usage(self) -> dict[str, str]:
+        """Return used and limit of each window, for people."""
+        now_ms = (self._clock.utc_ns() + self.offset_ns) // 1_000_000
+        for window in self._windows:
+            self._roll(window, now_ms)
+        return {window.rule.name: f"{window.count}/{window.rule.limit}" for window in self._windows}
