@@ -124,6 +124,7 @@ class VenueError(msgspec.Struct, frozen=True, gc=False):
         message: the venue's text, control characters removed, cut to 300 characters.
         outcome: whether the request happened.
         retry_after_ms: how long the venue asked us to wait, or ``None``.
+        banned_until_utc_ms: until when it bans us, where its text names an instant.
     """
 
     code: str
@@ -132,6 +133,7 @@ class VenueError(msgspec.Struct, frozen=True, gc=False):
     reason: RejectReason
     retry: Retry
     retry_after_ms: int | None = None
+    banned_until_utc_ms: int | None = None
 
 
 class NewOrder(msgspec.Struct, frozen=True, gc=False, kw_only=True):

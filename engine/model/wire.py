@@ -46,7 +46,15 @@ class Heartbeat(msgspec.Struct, frozen=True, gc=False):
 
 
 class ConnectionRules(msgspec.Struct, frozen=True, gc=False):
-    """Documented limits of one kind of WebSocket connection."""
+    """Documented limits of one kind of WebSocket connection.
+
+    Attributes:
+        messages_per_s: frames we may send in a second, pings and pongs included.
+        streams_max: subscriptions one connection may hold.
+        connects, connects_window_s: connection attempts allowed in a fixed window.
+        lifetime_s: the venue closes the connection after this; replace it earlier.
+        connect_weight: what one connect costs on the request budget.
+    """
 
     heartbeat: Heartbeat
     messages_per_s: int
@@ -54,6 +62,7 @@ class ConnectionRules(msgspec.Struct, frozen=True, gc=False):
     connects: int
     connects_window_s: int
     lifetime_s: int
+    connect_weight: int = 0
 
 
 class BudgetRule(msgspec.Struct, frozen=True, gc=False):

@@ -120,10 +120,16 @@ class StreamDown(msgspec.Struct, frozen=True, gc=False):
 
 
 class WsReply(msgspec.Struct, frozen=True, gc=False):
-    """Answer to a WebSocket API request: the session's own (``result`` None), or an order's."""
+    """Answer to a WebSocket API request: the session's own (``result`` None), or an order's.
+
+    Attributes:
+        request_id: ``None`` where the venue answered bytes that it could not read.
+        usage: what is used of the budgets, as ``(BudgetRule.name, count)``, where the answer says so.
+    """
 
     request_id: str | None
     result: OrderAck | VenueError | None
+    usage: tuple[tuple[str, int], ...] = ()
 
 
 PrivateEvent = ExecutionReport | Balance | Position | StreamDown | WsReply | PlannedShutdown
@@ -145,10 +151,17 @@ class MarketDataAdapter(Protocol):
         """Return every listed instrument that this product covers; raises ProtocolViolation."""
         ...
 
+    def decode_budgets(self, body: bytes) -> tuple[BudgetRule, ...]:
+        """Return the limits that the instruments answer itself states, else ``rest_budgets``."""
+        ...
+
     def market_plans(
         self, instruments: Sequence[Instrument], topics: frozenset[Topic]
     ) -> list[ConnectionPlan]:
-        """Return the connections that serve these instruments within the venue's limits."""
+        """Return the connections that serve these instruments within the venue's limits.
+
+        From then on ``decode_market`` knows these instruments, and ignores the frames of others.
+        """
         ...
 
     def snapshot_request(self, instrument: Instrument) -> HttpRequest:
@@ -171,12 +184,22 @@ class MarketDataAdapter(Protocol):
         """Return the venue's UTC nanoseconds."""
         ...
 
+    def decode_error(self, status: int, body: bytes, retry_after: str | None = None) -> VenueError:
+        """Decode an answer whose status is not 200; ``retry_after`` is that header's text."""
+        ...
+
 
 class TradingAdapter(Protocol):
-    """Private side of one venue product. ``stamp_ms`` is venue time, offset already applied."""
+    """Private side of one venue product. ``stamp_ms`` is venue time, offset already applied.
+
+    ``retry_after`` is the text of the answer's Retry-After header. Decoders of answers never raise:
+    what cannot be understood is an UNKNOWN VenueError. ``decode_private`` raises ProtocolViolation only.
+    """
 
     venue: str
     product: Product
+    private_rules: ConnectionRules
+    trade_rules: ConnectionRules
     validity_ms: int
     """How long a signed request stays valid at the venue (recvWindow and the like)."""
     give_up_ms: int
@@ -244,30 +267,67 @@ class TradingAdapter(Protocol):
         """Encode a status query over the WebSocket order entry."""
         ...
 
-    def decode_order(self, instrument: Instrument, status: int, body: bytes) -> OrderAck | VenueError:
+    def decode_order(
+        self, instrument: Instrument, status: int, body: bytes, retry_after: str | None = None
+    ) -> OrderAck | VenueError:
         """Decode the answer to a place, cancel or query. An undecodable body is an UNKNOWN VenueError."""
         ...
 
-    def decode_orders(self, status: int, body: bytes) -> list[OrderAck] | VenueError:
-        """Decode an answer that lists orders."""
+    def decode_orders(
+        self, status: int, body: bytes, retry_after: str | None = None
+    ) -> list[OrderAck] | VenueError:
+        """Decode an answer that lists orders: open ones, or those that a cancel-all ended.
+
+        Empty where a venue only confirms a cancel-all: the cancels then arrive as reports. "Nothing to
+        cancel" is a REFUSED VenueError with reason UNKNOWN_ORDER where the venue says it so.
+        """
         ...
 
     def decode_fills(
-        self, instrument: Instrument, status: int, body: bytes
+        self, instrument: Instrument, status: int, body: bytes, retry_after: str | None = None
     ) -> list[ExecutionReport] | VenueError:
-        """Decode a page of own fills."""
+        """Decode a page of own fills, ascending by trade id.
+
+        A fill list need not tell what its order looks like: ``client_order_id`` is then "", ``price`` and
+        ``qty`` are 0, ``cum_qty`` is ``None``, and the state WORKING only says "was accepted".
+        """
         ...
 
-    def decode_balances(self, status: int, body: bytes) -> list[Balance] | VenueError:
+    def decode_balances(
+        self, status: int, body: bytes, retry_after: str | None = None
+    ) -> list[Balance] | VenueError:
         """Decode balances."""
         ...
 
-    def decode_positions(self, status: int, body: bytes) -> list[Position] | VenueError:
+    def decode_positions(
+        self, status: int, body: bytes, retry_after: str | None = None
+    ) -> list[Position] | VenueError:
         """Decode positions."""
+        ...
+
+    def account_check_http(self, stamp_ms: int) -> HttpRequest | None:
+        """Encode and sign a question for the account's settings; ``None`` where nothing can be wrong."""
+        ...
+
+    def decode_account_check(
+        self, status: int, body: bytes, retry_after: str | None = None
+    ) -> str | VenueError:
+        """Return why this account must not be traded (and what to do), or "" when it is fit."""
+        ...
+
+    def decode_error(self, status: int, body: bytes, retry_after: str | None = None) -> VenueError:
+        """Decode an answer whose status is not 200."""
         ...
 
     def trade_login(self, request_id: str, stamp_ms: int) -> bytes | None:
         """Return the login message of the order-entry connection, or ``None`` if each request is signed."""
+        ...
+
+    def set_logged_on(self, logged_on: bool) -> None:
+        """Say whether the order-entry connection is logged on; if not, each request is signed.
+
+        Call it with False whenever that connection ends or its login is revoked.
+        """
         ...
 
     def private_subscribe(self, request_id: str, stamp_ms: int) -> tuple[bytes, ...]:
@@ -282,7 +342,7 @@ class TradingAdapter(Protocol):
         """Return the request that opens or renews a listen key, or ``None`` where there is none."""
         ...
 
-    def decode_listen_key(self, status: int, body: bytes) -> str | VenueError:
+    def decode_listen_key(self, status: int, body: bytes, retry_after: str | None = None) -> str | VenueError:
         """Return the listen key."""
         ...
 
