@@ -256,7 +256,7 @@ class _Connection(asyncio.BufferedProtocol):
                 raise ProtocolViolation("the body is longer than 64 MiB")
             if self._filled < start + size + 2:
                 return
-            if self._view[start + size : start + size + 2] != b"\r\n":
+            if not self._buffer.startswith(b"\r\n", start + size):
                 raise ProtocolViolation("a chunk does not end where it says")
             self._chunks.append(bytes(self._view[start : start + size]))
             self._chunk_at = start + size + 2
@@ -265,7 +265,7 @@ class _Connection(asyncio.BufferedProtocol):
         """Wait for the (empty) trailer; trailers themselves are ignored."""
         if self._filled < start + 2:
             return
-        if self._view[start : start + 2] != b"\r\n":
+        if not self._buffer.startswith(b"\r\n", start):
             if self._buffer.find(b"\r\n\r\n", start, self._filled) < 0:
                 if self._filled - start > HEAD_BYTES_MAX:
                     raise ProtocolViolation("the trailer is longer than 64 KiB")
@@ -491,8 +491,8 @@ class HttpPool:
             try:
                 await asyncio.wait_for(waiter, max(0.001, left))
             except TimeoutError:
-                raise NotSent(
-                    f"{request.label}: no connection to {self._host}:{self._port} ({self.last_error or 'busy'})"
-                ) from None
+                why = self.last_error or "all busy"
+                where = f"{self._host}:{self._port}"
+                raise NotSent(f"{request.label}: no connection to {where} ({why})") from None
             if not self._idle and self.last_error and not self._all:
                 await asyncio.sleep(min(0.05, max(0.0, deadline - self.loop.time())))
