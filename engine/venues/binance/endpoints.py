@@ -79,6 +79,29 @@ STREAM_RULES = {
     ),
 }
 
+# Spot: 300 connection attempts per 5 min and IP, connecting costs 2; USD-M: connecting costs 5, no number
+# of attempts is published. Requests are limited by weight, not by message count; the one number that is
+# documented (USD-M: 5 pings and pongs a second) is far above our cadence, so the pacing only guards.
+# Source: spot WebSocket API "General API information" 2026-07-21; USD-M "Websocket API General Info" 2026-05-27.
+TRADE_RULES = {
+    product: ConnectionRules(
+        heartbeat=Heartbeat(silence_ms=30_000, ping_interval_ms=10_000, pong_timeout_ms=5_000),
+        messages_per_s=1_000,
+        streams_max=1_000,
+        connects=300,
+        connects_window_s=300,
+        lifetime_s=24 * 3600,
+        connect_weight=weight,
+    )
+    for product, weight in ((Product.SPOT, 2), (Product.PERP, 5))
+}
+
+PRIVATE_RULES = {Product.SPOT: TRADE_RULES[Product.SPOT], Product.PERP: STREAM_RULES[Product.PERP]}
+"""Spot user data is subscribed on the WebSocket API; USD-M user data is a stream of its own."""
+
+LISTEN_KEY_RENEW_MS = 25 * 60_000
+"""A listen key lives 60 min; the documentation advises a renewal about every 30."""
+
 REST_BUDGETS = {
     Product.SPOT: (
         BudgetRule("weight_1m", "weight", 60_000, 6_000, "x-mbx-used-weight-1m"),
