@@ -114,3 +114,33 @@ def order_table(orders: list[dict[str, Any]]) -> Table:
             order["reason"] or "",
         )
     return result
+
+
+def print_status(status: dict[str, Any]) -> None:
+    """Print the engine's health."""
+    out = console()
+    word = "[green]ready[/]" if status["ready"] else "[yellow]starting[/]"
+    out.print(
+        f"engine {status['version']} ({status['instance']}, pid {status['pid']}) {word}, up "
+        f"{age_text(status['uptime_s'] * 1000)}, kernel {status['kernel']}, stalls {status['stalls']}"
+    )
+    right = ("live", "messages", "reconnects", "gaps", "resyncs", "rejected", "p50 us", "p99 us")
+    rows = table("venue", "product", "state", *right, "budget", right=right)
+    for venue in status["venues"]:
+        latency = venue["wire_to_book_ns"]
+        rows.add_row(
+            venue["venue"],
+            venue["product"],
+            venue["state"] + (f" ({venue['error']})" if venue["error"] else ""),
+            f"{venue['live']}/{venue['books']}",
+            *[str(venue[key]) for key in ("messages", "reconnects", "gaps", "resyncs", "rejected")],
+            f"{latency['p50'] / 1000:.1f}",
+            f"{latency['p99'] / 1000:.1f}",
+            " ".join(f"{name} {used}" for name, used in venue["budget"].items()),
+        )
+    out.print(rows)
+    for venue in status["venues"]:
+        for each in venue["not_live"]:
+            out.print(f"  {venue['venue']} {each['pair']}: {state_text(each['state'])} {each['reason']}")
+    if status.get("orders"):
+        out.print(order_table(status["orders"]))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import random
 import sys
 import tempfile
 from pathlib import Path
@@ -19,6 +20,7 @@ from engine.venues.base import Endpoints
 
 START_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 5.0
+PORT_TRIES = 5
 
 
 class SimulatedExchange:
@@ -34,6 +36,7 @@ class SimulatedExchange:
         self._log = log
         self._process: asyncio.subprocess.Process | None = None
         self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._port_base = 0
         self.endpoints: dict[str, dict[str, Endpoints]] = {}
         self.admin = ""
         self.ca_file: str | None = None
@@ -48,20 +51,35 @@ class SimulatedExchange:
             self._read(Path(section.endpoints))
             return
         self._folder = tempfile.TemporaryDirectory(prefix="tecore-sim-")
+        for attempt in range(PORT_TRIES):
+            self._port_base = random.SystemRandom().randrange(20_000, 32_000, 50)
+            try:
+                await self._launch(section, venues)
+            except ConfigError:
+                if attempt == PORT_TRIES - 1:
+                    raise
+            else:
+                return
+
+    async def _launch(self, section: SimSection, venues: tuple[str, ...]) -> None:
+        assert self._folder is not None
         file = Path(self._folder.name) / "endpoints.json"
+        file.unlink(missing_ok=True)
         arguments = [
             "-m", "engine.sim", "--config", section.config, "--seed", str(section.seed),
             "--rate", str(section.rate), "--venues", ",".join(venues), "--endpoints", str(file),
-            "--exit-with-stdin",
+            "--port-base", str(self._port_base), "--exit-with-stdin",
         ]  # fmt: skip
         if section.tls:
             arguments.append("--tls")
-        # Its input is a pipe of ours: should we be killed, the pipe closes and it ends as well.
+        # Its input is a pipe of ours: should we be killed, the pipe closes and it ends as well. A session
+        # of its own keeps a terminal's Ctrl-C from reaching it before we have closed our connections.
         self._process = await asyncio.create_subprocess_exec(
             sys.executable,
             *arguments,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.DEVNULL,
+            start_new_session=True,
             env={key: value for key, value in os.environ.items() if "API_" not in key},
         )
         await self._wait_ready(file)
@@ -78,7 +96,7 @@ class SimulatedExchange:
                     "run `python -m engine sim` to see why"
                 )
             if loop.time() > deadline:
-                await self.close()
+                await self._end_process()
                 raise ConfigError(f"the simulated exchange was not ready within {START_TIMEOUT_S:.0f} s")
             await asyncio.sleep(0.02)
         self._read(file)
@@ -98,6 +116,10 @@ class SimulatedExchange:
                 f"sim.endpoints {file}: {error}; write one with `python -m engine sim --endpoints FILE`"
             ) from None
 
+    async def restart(self, section: SimSection, venues: tuple[str, ...]) -> None:
+        """Start our ended process again, on the ports it had: every address stays true."""
+        await self._launch(section, venues)
+
     async def watch(self) -> int | None:
         """Wait for our process to end; return its exit code, or ``None`` when it is not ours."""
         if self._process is None:
@@ -110,6 +132,13 @@ class SimulatedExchange:
         return self._process.pid if self._process else None
 
     async def close(self) -> None:
+        """Stop our process and remove its files."""
+        await self._end_process()
+        if self._folder is not None:
+            self._folder.cleanup()
+            self._folder = None
+
+    async def _end_process(self) -> None:
         """Stop our process: politely, then by force after five seconds."""
         if self._process is not None and self._process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
@@ -121,6 +150,3 @@ class SimulatedExchange:
                     self._process.kill()
                 await self._process.wait()
         self._process = None
-        if self._folder is not None:
-            self._folder.cleanup()
-            self._folder = None

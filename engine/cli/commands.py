@@ -1,0 +1,218 @@
+"""What each command does: asks the running engine, or opens a short-lived one of its own."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import os
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from engine import config as configuration
+from engine.cli import live, output
+from engine.config import Config
+from engine.model.errors import ConfigError, EngineError, UsageError
+from engine.supervisor import wiring
+from engine.supervisor.engine import Engine, narrowed
+from engine.telemetry.log import EventLog
+from engine.transport.control import ControlClient
+
+READY_TIMEOUT_S = 30.0
+PROGRESS_S = 5.0
+
+
+def load(options: argparse.Namespace) -> Config:
+    """Read the configuration that the options name."""
+    path = Path(options.config) if options.config else configuration.default_path()
+    return configuration.load(path)
+
+
+# ---------------------------------------------------------------------------------------------- run
+
+
+async def run(options: argparse.Namespace) -> int:
+    """``run``: the daemon."""
+    config = load(options)
+    if options.record:
+        config = msgspec.structs.replace(
+            config, recorder=msgspec.structs.replace(config.recorder, enabled=True)
+        )
+    shows_table = sys.stdout.isatty() and not options.no_table and not options.json
+    style = "json" if options.json else config.log.format
+    level = "error" if shows_table else config.log.level
+    log = EventLog(level, style)
+    engine = Engine(config, log)
+    viewer: asyncio.Task[None] | None = None
+    try:
+        await engine.start()
+        if shows_table:
+            viewer = asyncio.create_task(live.show(engine))
+        else:
+            viewer = asyncio.create_task(engine.report(PROGRESS_S))
+        await engine.run(options.duration)
+    finally:
+        if viewer is not None:
+            viewer.cancel()
+            await asyncio.gather(viewer, return_exceptions=True)
+        await engine.stop()
+        log.close()
+    return 0 if not engine.has_failed else 1
+
+
+# ----------------------------------------------------------------------------------------- questions
+
+
+@contextlib.asynccontextmanager
+async def answering(
+    options: argparse.Namespace, config: Config, symbols: tuple[str, ...], exchange: str | None = None
+) -> AsyncIterator[Any]:
+    """Yield ``ask(command, **arguments)``: the running engine's, or that of one opened for the moment.
+
+    The moment's engine serves only the symbols asked for, and is waited for until their books are LIVE.
+    """
+    path = Path(config.engine.control_socket)
+    client = await ControlClient.connect(path) if config.engine.control_socket else None
+    if client is not None:
+        try:
+            yield client.ask
+        finally:
+            client.close()
+        return
+    log = EventLog("error", "json" if options.json else "auto")
+    engine = Engine(narrowed(config, symbols, exchange), log, with_control=False)
+
+    async def ask(command: str, timeout_s: float = 30.0, **arguments: Any) -> Any:
+        return await engine.handle(command, arguments)
+
+    try:
+        await engine.start()
+        await _wait_ready(engine, is_quiet=options.json)
+        yield ask
+    finally:
+        await engine.stop()
+        log.close()
+
+
+async def _wait_ready(engine: Engine, is_quiet: bool) -> None:
+    """Wait for the books, with a word after two seconds; what is not LIVE then shows its state."""
+    if is_quiet or not sys.stderr.isatty():
+        await engine.wait_ready(READY_TIMEOUT_S)
+        return
+    if await engine.wait_ready(2.0):
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status("connecting ..."):
+        await engine.wait_ready(READY_TIMEOUT_S - 2.0)
+
+
+async def quotes(options: argparse.Namespace) -> int:
+    """``quotes``: best bid and ask."""
+    config = load(options)
+    symbols = tuple(options.symbols)
+    async with answering(options, config, symbols, options.exchange) as ask:
+        rows = await ask("quotes", symbols=list(symbols), exchange=options.exchange)
+    if options.json:
+        output.print_json(rows)
+    else:
+        output.console().print(output.quotes_table(rows))
+    return 0 if all(row["state"] == "LIVE" for row in rows) else 1
+
+
+async def book(options: argparse.Namespace) -> int:
+    """``book``: one ladder."""
+    config = load(options)
+    async with answering(options, config, (options.symbol,), options.exchange) as ask:
+        view = await ask("book", symbol=options.symbol, exchange=options.exchange, depth=options.depth)
+    if options.json:
+        output.print_json(view)
+    else:
+        output.console().print(output.book_table(view))
+        if view["state"] != "LIVE":
+            print(f"not LIVE: {view['reason']}", file=sys.stderr)
+    return 0 if view["state"] == "LIVE" else 1
+
+
+async def status(options: argparse.Namespace) -> int:
+    """``status``: the running engine's health."""
+    config = load(options)
+    path = Path(config.engine.control_socket)
+    client = await ControlClient.connect(path) if config.engine.control_socket else None
+    if client is None:
+        raise UsageError(f"no engine serves {path}; start one with: python -m engine run")
+    try:
+        result = await client.ask("status", orders=options.orders)
+    finally:
+        client.close()
+    if options.json:
+        output.print_json(result)
+    else:
+        output.print_status(result)
+    return 0 if result["ready"] else 1
+
+
+# --------------------------------------------------------------------------------------------- other
+
+
+async def check_config(options: argparse.Namespace) -> int:
+    """``check-config``: what this configuration would do."""
+    config = load(options)
+    rows = []
+    for name, section in config.venues.items():
+        credentials = wiring.credentials_for(name, config) if section.enabled else None
+        rows.append(
+            {
+                "venue": name,
+                "enabled": section.enabled,
+                "environment": section.environment,
+                "products": list(section.products),
+                "instruments": {word: len(getattr(section.instruments, word)) for word in section.products},
+                "keys": credentials is not None,
+                "orders": section.enabled and credentials is not None and config.orders_allowed(name),
+                "why": _restriction(name, config, credentials is not None),
+            }
+        )
+    if options.json:
+        output.print_json({"ok": True, "venues": rows})
+        return 0
+    table = output.table("venue", "environment", "products", "keys", "orders", "note")
+    for row in rows:
+        products = ", ".join(f"{word} ({count})" for word, count in row["instruments"].items())  # type: ignore[attr-defined]
+        table.add_row(
+            str(row["venue"]), str(row["environment"]) if row["enabled"] else "disabled", products,
+            "yes" if row["keys"] else "no", "yes" if row["orders"] else "no", str(row["why"]),
+        )  # fmt: skip
+    output.console().print("configuration is fine")
+    output.console().print(table)
+    return 0
+
+
+def _restriction(name: str, config: Config, has_keys: bool) -> str:
+    section = config.venues[name]
+    if not section.enabled:
+        return ""
+    if not has_keys:
+        return "no keys: public data only (see env.example)"
+    if not config.orders_allowed(name):
+        return "no orders: environment is live, but [trading] live_orders is false"
+    return ""
+
+
+def sim(options: argparse.Namespace) -> int:
+    """``sim``: replace this process by the simulated exchange."""
+    arguments = [sys.executable, "-m", "engine.sim", *options.arguments]
+    os.execv(sys.executable, arguments)  # noqa: S606 - our own program, no shell
+
+
+def explain(error: EngineError, is_json: bool) -> int:
+    """Print an error in one line and return the exit code that fits it (sysexits)."""
+    if is_json:
+        output.print_json({"ok": False, "error": str(error)})
+    else:
+        print(f"error: {error}", file=sys.stderr)
+    return 78 if isinstance(error, ConfigError) else 64 if isinstance(error, UsageError) else 1

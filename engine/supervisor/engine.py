@@ -1,0 +1,381 @@
+"""The engine: starts every part, watches them, answers questions, stops in bounded time."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import random
+import signal
+import ssl
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from engine import __version__
+from engine.book.l2 import COMPILED
+from engine.config import Config
+from engine.model.errors import ConfigError, InstrumentUnknown, UsageError
+from engine.model.instrument import Product
+from engine.model.ports import Clock
+from engine.supervisor import wiring
+from engine.supervisor.embedded_sim import SimulatedExchange
+from engine.supervisor.systemd import ServiceManager
+from engine.supervisor.venue import VenueProduct
+from engine.telemetry import events
+from engine.telemetry.clock import SystemClock
+from engine.telemetry.log import EventLog
+from engine.transport.busy_poll import BusyPoll, pin_to
+from engine.transport.control import ControlServer
+from engine.transport.tls import client_context
+
+TICK_S = 0.1
+STALL_NS = 1_000_000_000
+"""The loop not running for this long makes every book suspect: what came meanwhile is old news."""
+STOP_S = 10.0
+BOOK_IDS_PER_PRODUCT = 10_000
+
+
+class Engine:
+    """One engine process.
+
+    Args:
+        config: the checked configuration.
+        with_control: listen on the control socket; one-shot commands do not.
+    """
+
+    def __init__(self, config: Config, log: EventLog, *, with_control: bool = True) -> None:
+        self.config = config
+        self.log = log
+        self.clock: Clock = SystemClock()
+        self.manager = ServiceManager()
+        self.venues: list[VenueProduct] = []
+        self.sim: SimulatedExchange | None = None
+        self.started_mono_ns = self.clock.mono_ns()
+        self.is_ready = False
+        self._with_control = with_control
+        self._control: ControlServer | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._stop = asyncio.Event()
+        self._stop_reason = ""
+        self._last_tick_ns = 0
+        self._poll: BusyPoll | None = None
+        self.stalls = 0
+        self.has_failed = False
+        self.closers: list[Callable[[], Any]] = []
+
+    # ---------------------------------------------------------------------------------------- start
+
+    async def start(self) -> None:
+        """Start every part; returns at once, books come LIVE in the background.
+
+        Raises:
+            ConfigError: something in the configuration cannot work.
+        """
+        config = self.config
+        if config.loop.cpu >= 0:
+            pin_to(config.loop.cpu)
+        enabled = {name: section for name, section in config.venues.items() if section.enabled}
+        self.log.emit(
+            events.ENGINE_STARTED,
+            version=__version__,
+            instance=config.engine.instance,
+            pid=os.getpid(),
+            kernel="compiled" if COMPILED else "python",
+            venues={name: section.environment for name, section in enabled.items()},
+        )
+        if not COMPILED:
+            self.log.emit(
+                events.KERNEL_MISSING, next_step="install gcc and the Python headers, then run: make build"
+            )
+        if self._with_control and config.engine.control_socket:
+            path = Path(config.engine.control_socket)
+            self._control = ControlServer(path, self.handle, self._refused)
+            await self._control.start()
+        simulated = tuple(name for name, section in enabled.items() if section.environment == "sim")
+        if simulated:
+            self.sim = SimulatedExchange(self.log)
+            await self.sim.open(config.sim, simulated)
+        self._build_venues()
+        for venue in self.venues:
+            venue.start()
+        loop = asyncio.get_running_loop()
+        self._tasks = [loop.create_task(self._tick(), name="tick")]
+        if self.manager.watchdog_s:
+            self._tasks.append(loop.create_task(self._feed_watchdog(), name="watchdog"))
+        if config.loop.busy_poll != "off":
+            quiet = config.loop.busy_poll_ms if config.loop.busy_poll == "adaptive" else 0
+            self._poll = BusyPoll(loop, self.clock, self._activity, quiet)
+            self._poll.start()
+
+    def _build_venues(self) -> None:
+        generator = random.Random(time.time_ns())  # noqa: S311 - jitter, not secrets
+        number = 0
+        for name, section in self.config.venues.items():
+            if not section.enabled:
+                continue
+            for word in section.products:
+                product = Product(word)
+                simulated = self.sim.endpoints if self.sim else {}
+                endpoints = wiring.endpoints_for(name, section, product, simulated)
+                number += 1
+                self.venues.append(
+                    VenueProduct(
+                        wiring.market_data_adapter(name, product, endpoints, section),
+                        endpoints,
+                        getattr(section.instruments, word),
+                        self.config,
+                        clock=self.clock,
+                        log=self.log,
+                        tls=self._tls(section.environment),
+                        generator=generator,
+                        first_book_id=number * BOOK_IDS_PER_PRODUCT,
+                    )
+                )
+
+    def _tls(self, environment: str) -> ssl.SSLContext:
+        ca_file = self.sim.ca_file if environment == "sim" and self.sim else None
+        return client_context(ca_file)
+
+    def _activity(self) -> int:
+        return sum(venue.messages for venue in self.venues)
+
+    def _refused(self, error: str) -> None:
+        self.log.emit(events.CONTROL_REFUSED, error=error)
+
+    # ------------------------------------------------------------------------------------- watching
+
+    async def _tick(self) -> None:
+        """Run what is due several times a second; notice that the process did not run."""
+        self._last_tick_ns = self.clock.mono_ns()
+        while True:
+            await asyncio.sleep(TICK_S)
+            now = self.clock.mono_ns()
+            late = now - self._last_tick_ns - int(TICK_S * 1e9)
+            self._last_tick_ns = now
+            if late > STALL_NS:
+                self.stalls += 1
+                self.log.emit(events.LOOP_STALLED, stall_ms=late // 1_000_000)
+                for venue in self.venues:
+                    venue.suspect("the process did not run for a while")
+            for venue in self.venues:
+                venue.tick(now)
+            if not self.is_ready:
+                self._check_ready(now)
+
+    def _check_ready(self, now: int) -> None:
+        books = sum(len(venue.books) for venue in self.venues)
+        live = sum(venue.live_books for venue in self.venues)
+        listed = all(venue.is_listed.is_set() for venue in self.venues)
+        if not (listed and books and live == books):
+            self.manager.status(f"starting: {live}/{books} books LIVE")
+            return
+        self.is_ready = True
+        if self.config.loop.gc_freeze:
+            gc.collect()
+            gc.freeze()
+        self.log.emit(events.ENGINE_READY, books=books, seconds=round((now - self.started_mono_ns) / 1e9, 3))
+        self.manager.ready(f"{live} books LIVE")
+
+    async def _feed_watchdog(self) -> None:
+        assert self.manager.watchdog_s is not None
+        while True:
+            self.manager.alive()
+            await asyncio.sleep(self.manager.watchdog_s / 2)
+
+    async def report(self, interval_s: float) -> None:
+        """Log counters every so often, for a daemon without a terminal."""
+        before = self._activity()
+        while True:
+            await asyncio.sleep(interval_s)
+            now = self._activity()
+            health = [venue.health() for venue in self.venues]
+            self.log.emit(
+                events.PROGRESS_REPORTED,
+                live=sum(each["live"] for each in health),
+                books=sum(each["books"] for each in health),
+                messages_per_s=round((now - before) / interval_s),
+                resyncs=sum(each["resyncs"] for each in health),
+                wire_to_book_us={
+                    f"{each['venue']}.{each['product']}": {
+                        name: round(value / 1000, 1)
+                        for name, value in each["wire_to_book_ns"].items()
+                        if name != "count"
+                    }
+                    for each in health
+                },
+            )
+            before = now
+
+    async def wait_ready(self, timeout_s: float) -> bool:
+        """Wait until every book was LIVE; return whether that happened in time."""
+        deadline = asyncio.get_running_loop().time() + timeout_s
+        while not self.is_ready:
+            if asyncio.get_running_loop().time() > deadline:
+                return False
+            await asyncio.sleep(0.02)
+        return True
+
+    # ----------------------------------------------------------------------------------------- stop
+
+    def ask_stop(self, reason: str) -> None:
+        """Ask :meth:`run` to return; a second time ends the process at once."""
+        if self._stop.is_set():
+            os._exit(1)
+        self._stop_reason = reason
+        self._stop.set()
+
+    async def run(self, duration_s: float | None = None) -> None:
+        """Serve until a signal, the duration's end, or a part that cannot be kept up."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self.ask_stop, number.name)
+        stop = loop.create_task(self._stop.wait())
+        waits: set[asyncio.Task[Any]] = {stop, *self._tasks}
+        if self.sim is not None and self.sim.pid is not None:
+            waits.add(loop.create_task(self._keep_sim(), name="embedded exchange"))
+        done, _ = await asyncio.wait(waits, timeout=duration_s, return_when=asyncio.FIRST_COMPLETED)
+        for task in done - {stop}:
+            error = task.exception()
+            self.log.emit(
+                events.ENGINE_FAILED,
+                error=f"{task.get_name()}: {type(error).__name__}: {error}",
+                next_step="report this; the service manager starts the engine again",
+            )
+            self._stop_reason = f"{task.get_name()} failed"
+            self.has_failed = True
+        for task in waits - done:
+            if task not in self._tasks:
+                task.cancel()
+
+    async def _keep_sim(self) -> None:
+        """Say so when the embedded exchange ends; the venues stay down until it is back."""
+        assert self.sim is not None
+        while True:
+            code = await self.sim.watch()
+            self.log.emit(events.SIM_LOST, exit_code=code)
+            while True:
+                await asyncio.sleep(1.0)
+                try:
+                    await self.sim.restart(self.config.sim, tuple(self.sim.endpoints))
+                    break
+                except ConfigError as error:
+                    self.log.emit(events.TASK_FAILED, task="embedded exchange", error=str(error), retry_s=1.0)
+
+    async def stop(self) -> None:
+        """Close everything within ``STOP_S`` seconds."""
+        began = self.clock.mono_ns()
+        self.manager.stopping()
+        self.log.emit(events.ENGINE_STOPPING, reason=self._stop_reason or "done")
+        if self._poll is not None:
+            self._poll.stop()
+        for task in self._tasks:
+            task.cancel()
+        try:
+            await asyncio.wait_for(self._close_parts(), STOP_S)
+        except TimeoutError:
+            self.log.emit(
+                events.ENGINE_FAILED,
+                error="parts did not close in time",
+                next_step="nothing: stopping anyway",
+            )
+        if self.sim is not None:
+            await self.sim.close()
+        self.log.emit(events.ENGINE_STOPPED, seconds=round((self.clock.mono_ns() - began) / 1e9, 3))
+
+    async def _close_parts(self) -> None:
+        if self._control is not None:
+            await self._control.stop()
+        for close in self.closers:
+            await close()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*[venue.stop() for venue in self.venues])
+
+    # ------------------------------------------------------------------------------------ questions
+
+    def find(self, universal: str, exchange: str | None = None) -> VenueProduct:
+        """Return the venue product that serves a symbol.
+
+        Raises:
+            InstrumentUnknown: none does; the text lists what is near.
+        """
+        candidates = [venue for venue in self.venues if exchange in (None, venue.venue)]
+        if not candidates:
+            known = ", ".join(sorted({venue.venue for venue in self.venues}))
+            raise UsageError(f"no enabled venue {exchange!r}; enabled: {known}")
+        for venue in candidates:
+            if universal in venue.instruments:
+                return venue
+        wanted = Product.PERP if ":" in universal else Product.SPOT
+        for venue in candidates:
+            if venue.product is wanted:
+                venue.instrument(universal)
+        raise InstrumentUnknown(f"no enabled venue serves {universal}")
+
+    async def handle(self, command: str, arguments: dict[str, Any]) -> Any:
+        """Answer one question or order of the control socket or of a one-shot command.
+
+        Raises:
+            UsageError, ConfigError, InstrumentUnknown: it cannot be answered; the text says why.
+        """
+        if command == "quotes":
+            symbols = tuple(arguments.get("symbols", ()))
+            exchange = arguments.get("exchange")
+            for symbol in symbols:
+                self.find(symbol, exchange)
+            return [
+                row
+                for venue in self.venues
+                if exchange in (None, venue.venue)
+                for row in venue.quote_rows(symbols)
+            ]
+        if command == "book":
+            venue = self.find(str(arguments["symbol"]), arguments.get("exchange"))
+            return venue.book_view(str(arguments["symbol"]), int(arguments.get("depth", 10)))
+        if command == "status":
+            return self.status(bool(arguments.get("orders")))
+        raise UsageError(f"unknown command {command!r}")
+
+    def status(self, with_orders: bool = False) -> dict[str, Any]:
+        """Return the engine's health."""
+        return {
+            "version": __version__,
+            "instance": self.config.engine.instance,
+            "pid": os.getpid(),
+            "ready": self.is_ready,
+            "uptime_s": round((self.clock.mono_ns() - self.started_mono_ns) / 1e9, 1),
+            "kernel": "compiled" if COMPILED else "python",
+            "stalls": self.stalls,
+            "log_lines_dropped": self.log.dropped,
+            "events": self.log.counts,
+            "venues": [venue.health() for venue in self.venues],
+        }
+
+
+def narrowed(config: Config, symbols: tuple[str, ...], exchange: str | None = None) -> Config:
+    """Return the configuration cut down to some symbols, for one-shot commands.
+
+    Raises:
+        ConfigError: the venue is not configured.
+    """
+    import msgspec
+
+    if exchange is not None and exchange not in config.venues:
+        raise ConfigError(f"no venue {exchange!r} is configured; there are: {', '.join(config.venues)}")
+    venues = {}
+    for name, section in config.venues.items():
+        if exchange not in (None, name):
+            continue
+        spot = tuple(symbol for symbol in symbols if ":" not in symbol)
+        perp = tuple(symbol for symbol in symbols if ":" in symbol)
+        if symbols:
+            products = tuple(
+                word for word, some in (("spot", spot), ("perp", perp)) if some and word in section.products
+            )
+            instruments = msgspec.structs.replace(section.instruments, spot=spot, perp=perp)
+            section = msgspec.structs.replace(section, products=products, instruments=instruments)
+        venues[name] = section
+    if not any(section.products for section in venues.values()):
+        raise ConfigError(f"no configured venue product can serve {', '.join(symbols)}")
+    return msgspec.structs.replace(config, venues=venues)

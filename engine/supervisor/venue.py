@@ -1,0 +1,362 @@
+"""One venue product at work: its listing, connections, books, and what is shown of them."""
+
+from __future__ import annotations
+
+import asyncio
+import difflib
+import random
+import ssl
+from collections import deque
+from typing import Any
+
+from engine.book.l2 import BookLike, decimal_text, levels_text, new_book
+from engine.config import Config
+from engine.model.errors import InstrumentUnknown, NotSent, ProtocolViolation, Unanswered
+from engine.model.instrument import Instrument, Product
+from engine.model.market import BookState, FundingUpdate, TopOfBook, Trade
+from engine.model.ports import Clock
+from engine.session.market_session import MarketSession, MarketTaps
+from engine.session.snapshots import SnapshotDesk
+from engine.telemetry import events
+from engine.telemetry.histogram import Histogram, merge, summary
+from engine.telemetry.log import EventLog
+from engine.transport.http import HttpPool
+from engine.transport.reconnect import Backoff, ConnectionBudget
+from engine.transport.request_budget import RequestBudget
+from engine.venues.base import ConnectionPlan, Endpoints, MarketDataAdapter, Topic
+
+LISTING_TIMEOUT_S = 10.0
+TRADES_KEPT = 200
+
+
+class VenueProduct:
+    """Everything of one venue product but its orders.
+
+    Args:
+        universals: configured symbols; those that the venue does not list are reported and left out.
+        first_book_id: books get consecutive ids from here, unique in the process.
+
+    Attributes:
+        instruments: universal symbol to instrument, of what is served. known: venue symbol to
+            instrument, of the whole listing (shared with the trading adapter).
+        books: universal symbol to book.
+    """
+
+    def __init__(
+        self,
+        adapter: MarketDataAdapter,
+        endpoints: Endpoints,
+        universals: tuple[str, ...],
+        config: Config,
+        *,
+        clock: Clock,
+        log: EventLog,
+        tls: ssl.SSLContext | None,
+        generator: random.Random,
+        first_book_id: int,
+    ) -> None:
+        self.venue = adapter.venue
+        self.product: Product = adapter.product
+        self.adapter = adapter
+        self.endpoints = endpoints
+        self._universals = universals
+        self._config = config
+        self._clock = clock
+        self._log = log
+        self._tls = tls
+        self._random = generator
+        self._next_book_id = first_book_id
+        self.pool = HttpPool(endpoints.rest, clock, tls=tls)
+        self.budget = RequestBudget(adapter.rest_budgets, clock)
+        self.instruments: dict[str, Instrument] = {}
+        self.known: dict[str, Instrument] = {}
+        self.books: dict[str, BookLike] = {}
+        self._by_book_id: dict[int, Instrument] = {}
+        self.sessions: list[MarketSession] = []
+        self.taps = MarketTaps(self._on_trade, self._on_top, self._on_funding)
+        self.tops: dict[str, TopOfBook] = {}
+        self.trades: dict[str, deque[Trade]] = {}
+        self.funding: dict[str, FundingUpdate] = {}
+        self.trade_listeners: list[Any] = []
+        self.state = "starting"
+        self.error = ""
+        self.is_listed = asyncio.Event()
+        self._desk: SnapshotDesk | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._updates_before: dict[str, tuple[int, int]] = {}
+        self._rates: dict[str, float] = {}
+
+    # ----------------------------------------------------------------------------------------- life
+
+    def start(self) -> None:
+        """Bring the product up in the background; a dead venue is tried again and disturbs no other."""
+        self._task = asyncio.get_running_loop().create_task(
+            self._bring_up(), name=f"start {self.venue}.{self.product.value}"
+        )
+        self._task.add_done_callback(self._brought_up)
+
+    def _brought_up(self, task: asyncio.Task[None]) -> None:
+        """Nothing may end silently: an error that nobody expected is shown and the venue stays down."""
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.state, self.error = "failed", f"{type(error).__name__}: {error}"[:300]
+            self._log.emit(events.TASK_FAILED, task=task.get_name(), error=self.error, retry_s=None)
+
+    async def _bring_up(self) -> None:
+        await self.pool.start()
+        backoff = Backoff(500, 15_000, self._random)
+        while True:
+            try:
+                listing = await self._listing()
+                break
+            except (NotSent, Unanswered, ProtocolViolation) as error:
+                self.state, self.error = "down", str(error)[:200]
+                pause = max(backoff.next_ms(), 200)
+                self._log.emit(
+                    events.VENUE_FAILED,
+                    venue=self.venue,
+                    product=self.product.value,
+                    error=self.error,
+                    retry_s=pause / 1000,
+                )
+                await asyncio.sleep(pause / 1000)
+        self._take_listing(listing)
+        self.state, self.error = "up", ""
+        self.is_listed.set()
+        self._open_sessions()
+
+    async def _listing(self) -> list[Instrument]:
+        request = self.adapter.instruments_request()
+        self.budget.take(request)
+        response = await self.pool.request(request, LISTING_TIMEOUT_S)
+        self.budget.learn(response.headers)
+        if response.status != 200:
+            raise ProtocolViolation(f"HTTP {response.status} for the listing", response.body)
+        return self.adapter.decode_instruments(response.body)
+
+    def _take_listing(self, listing: list[Instrument]) -> None:
+        by_universal = {each.universal: each for each in listing}
+        self.known.update({each.symbol: each for each in listing})
+        for universal in self._universals:
+            instrument = by_universal.get(universal)
+            if instrument is None:
+                nearest = difflib.get_close_matches(universal, by_universal, n=3, cutoff=0.5)
+                self._log.emit(
+                    events.INSTRUMENT_MISSING,
+                    venue=self.venue,
+                    product=self.product.value,
+                    symbol=universal,
+                    nearest=", ".join(nearest) or "nothing similar",
+                )
+                continue
+            self.instruments[universal] = instrument
+            book = new_book(
+                f"{self.venue} {universal}",
+                instrument.price_scale,
+                instrument.qty_scale,
+                self._next_book_id,
+            )
+            self._next_book_id += 1
+            self.books[universal] = book
+            self._by_book_id[book.book_id] = instrument
+            self.trades[universal] = deque(maxlen=TRADES_KEPT)
+        self._log.emit(
+            events.INSTRUMENTS_LOADED,
+            venue=self.venue,
+            product=self.product.value,
+            listed=len(listing),
+            used=len(self.instruments),
+        )
+
+    def _open_sessions(self) -> None:
+        market_data = self._config.market_data
+        self._desk = SnapshotDesk(
+            self.adapter,
+            self.pool,
+            self.budget,
+            self._clock,
+            self._log,
+            concurrency=market_data.snapshot_concurrency,
+            timeout_s=market_data.snapshot_timeout_ms / 1000,
+            instrument_of=self._by_book_id.__getitem__,
+        )
+        topics = frozenset(Topic(topic) for topic in market_data.topics)
+        plans = self.adapter.market_plans(list(self.instruments.values()), topics)
+        self.sessions = [self._session(plan) for plan in plans]
+        for session in self.sessions:
+            session.start()
+
+    def _session(self, plan: ConnectionPlan) -> MarketSession:
+        assert self._desk is not None
+        market_data = self._config.market_data
+        return MarketSession(
+            plan,
+            self.adapter,
+            self.instruments,
+            self.books,
+            self._desk,
+            self.taps,
+            clock=self._clock,
+            log=self._log,
+            tls=self._tls,
+            budget=ConnectionBudget(plan.rules.connects, plan.rules.connects_window_s, self._clock),
+            generator=self._random,
+            buffer_frames_max=market_data.buffer_frames_max,
+            stale_after_ms=market_data.stale_after_ms,
+        )
+
+    async def stop(self) -> None:
+        """Close every connection."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        if self._desk is not None:
+            await self._desk.stop()
+        await asyncio.gather(*[session.stop() for session in self.sessions])
+        await self.pool.stop()
+
+    def tick(self, mono_ns: int) -> None:
+        """Look after sessions and rates; called several times a second."""
+        for session in self.sessions:
+            session.tick(mono_ns)
+
+    def suspect(self, cause: str) -> None:
+        """Resynchronise every book: the process did not run for a while."""
+        for session in self.sessions:
+            for sync in session.syncs:
+                sync.distrust(cause)
+
+    # ----------------------------------------------------------------------------------------- data
+
+    def _on_trade(self, trade: Trade) -> None:
+        self.trades[trade.universal].append(trade)
+        for listener in self.trade_listeners:
+            listener(trade)
+
+    def _on_top(self, top: TopOfBook) -> None:
+        self.tops[top.universal] = top
+
+    def _on_funding(self, funding: FundingUpdate) -> None:
+        self.funding[funding.universal] = funding
+
+    def instrument(self, universal: str) -> Instrument:
+        """Return a served instrument; raises InstrumentUnknown with the nearest names."""
+        found = self.instruments.get(universal)
+        if found is None:
+            near = difflib.get_close_matches(universal, self.instruments, n=3, cutoff=0.4)
+            hint = f"; did you mean {', '.join(near)}?" if near else ""
+            raise InstrumentUnknown(f"{self.venue} {self.product.value} does not serve {universal}{hint}")
+        return found
+
+    @property
+    def messages(self) -> int:
+        """Return how many messages all connections have received."""
+        return sum(session.session.messages for session in self.sessions)
+
+    @property
+    def live_books(self) -> int:
+        """Return how many books are LIVE."""
+        return sum(book.is_live for book in self.books.values())
+
+    # ---------------------------------------------------------------------------------------- views
+
+    def _age_ms(self, book: BookLike) -> float | None:
+        if not book.recv_mono_ns:
+            return None
+        return max(0.0, (self._clock.mono_ns() - book.recv_mono_ns) / 1e6)
+
+    def wire_to_book(self) -> Any:
+        """Return one histogram of wire-to-book latency over all connections."""
+        total = Histogram()
+        for session in self.sessions:
+            if session.feed is not None:
+                merge(total, session.feed.wire_to_book_ns)
+        return total
+
+    def quote_rows(self, universals: tuple[str, ...] = ()) -> list[dict[str, Any]]:
+        """Return one row per instrument: best bid and ask, spread, state, age, rates and latency.
+
+        Prices of a book that is not LIVE are ``None``: a state and a reason stand in their place.
+        """
+        latency = self.wire_to_book()
+        now = self._clock.mono_ns()
+        rows = []
+        for universal, book in self.books.items():
+            if universals and universal not in universals:
+                continue
+            bid, bid_qty, ask, ask_qty = book.touch() if book.is_live else (0, 0, 0, 0)
+            scale, qty_scale = book.price_scale, book.qty_scale
+            rows.append(
+                {
+                    "venue": self.venue,
+                    "product": self.product.value,
+                    "pair": universal,
+                    "state": book.state_name,
+                    "reason": book.reason,
+                    "bid": decimal_text(bid, scale) if bid else None,
+                    "bid_qty": decimal_text(bid_qty, qty_scale) if bid else None,
+                    "ask": decimal_text(ask, scale) if ask else None,
+                    "ask_qty": decimal_text(ask_qty, qty_scale) if ask else None,
+                    "spread": decimal_text(ask - bid, scale) if bid and ask else None,
+                    "sequence": book.sequence,
+                    "age_ms": self._age_ms(book),
+                    "messages_per_s": self._rate(universal, book, now),
+                    "wire_to_book_p50_ns": latency.quantile(0.5) if latency.count else None,
+                    "wire_to_book_p99_ns": latency.quantile(0.99) if latency.count else None,
+                }
+            )
+        return rows
+
+    def _rate(self, universal: str, book: BookLike, now: int) -> float:
+        """Return deltas per second, measured over at least half a second."""
+        before = self._updates_before.get(universal)
+        if before is None:
+            self._updates_before[universal] = (now, book.updates)
+            return 0.0
+        if now - before[0] >= 500_000_000:
+            self._rates[universal] = (book.updates - before[1]) * 1e9 / (now - before[0])
+            self._updates_before[universal] = (now, book.updates)
+        return self._rates.get(universal, 0.0)
+
+    def book_view(self, universal: str, depth: int) -> dict[str, Any]:
+        """Return one book's levels with its state; levels are shown whatever the state."""
+        self.instrument(universal)
+        book = self.books[universal]
+        return {
+            "venue": self.venue,
+            "product": self.product.value,
+            "pair": universal,
+            "state": book.state_name,
+            "reason": book.reason,
+            "sequence": book.sequence,
+            "age_ms": self._age_ms(book),
+            "bids": levels_text(book, 0, depth),
+            "asks": levels_text(book, 1, depth),
+        }
+
+    def health(self) -> dict[str, Any]:
+        """Return counters and states for ``status``."""
+        syncs = [sync for session in self.sessions for sync in session.syncs]
+        return {
+            "venue": self.venue,
+            "product": self.product.value,
+            "state": self.state,
+            "error": self.error,
+            "books": len(self.books),
+            "live": self.live_books,
+            "messages": self.messages,
+            "reconnects": sum(session.session.reconnects for session in self.sessions),
+            "quarantined": sum(session.session.quarantined for session in self.sessions),
+            "gaps": sum(sync.gaps for sync in syncs),
+            "resyncs": sum(sync.resyncs for sync in syncs),
+            "rejected": sum(sync.rejected for sync in syncs),
+            "crossed": sum(sync.crossed for sync in syncs),
+            "snapshots": self._desk.fetched if self._desk else 0,
+            "snapshots_failed": self._desk.failed if self._desk else 0,
+            "budget": self.budget.usage(),
+            "wire_to_book_ns": summary(self.wire_to_book()),
+            "not_live": [
+                {"pair": universal, "state": book.state_name, "reason": book.reason}
+                for universal, book in self.books.items()
+                if book.state is not BookState.LIVE
+            ],
+        }
