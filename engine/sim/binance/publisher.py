@@ -174,7 +174,7 @@ class Publisher:
             frame = self._depth(
                 channels, batch.first_id, batch.last_id, batch.previous_last_id, batch.bids, batch.asks
             )
-            if self._faults.armed:
+            if self._faults.armed or channels.held is not None:
                 damage.publish_depth(self._faults, channels.view.symbol, channels, listening, frame)
             else:
                 for topic in listening:

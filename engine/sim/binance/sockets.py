@@ -23,6 +23,8 @@ from websockets.exceptions import ConnectionClosed
 from websockets.frames import Frame, Opcode
 from websockets.protocol import Event, State
 
+CLOSE_TIMEOUT_S = 1.0
+
 
 @dataclass(frozen=True, slots=True)
 class SocketRules:
@@ -75,6 +77,13 @@ class CountedConnection(ServerConnection):
         else:
             super().send_data()
 
+    def end(self, code: int, reason: str) -> None:
+        """Start the closing handshake without waiting; a client that does not answer it is cut."""
+        if self.protocol.state is State.OPEN:
+            self.protocol.send_close(code, reason)
+            self.send_data()
+            self.loop.call_later(CLOSE_TIMEOUT_S, self.transport.abort)
+
     def process_event(self, event: Event) -> None:
         """Count a data or control frame before the library handles it."""
         if isinstance(event, Frame) and event.opcode is not Opcode.CLOSE:
@@ -86,8 +95,7 @@ class CountedConnection(ServerConnection):
             limit = self.messages_per_s
             if limit is not None and self._in_second > limit and not self.too_fast:
                 self.too_fast = True
-                self.protocol.send_close(1008, "Too many requests")
-                self.loop.call_soon(self.send_data)
+                self.loop.call_soon(self.end, 1008, "Too many requests")
         super().process_event(event)
 
 
@@ -95,17 +103,14 @@ class Outlet:
     """The sending side of one connection.
 
     ``push`` collects a frame for the round, ``flush`` writes what was collected. ``muted`` connections
-    stay open and send nothing more (the half-open fault). ``label`` names the connection in the fault
-    targets.
+    stay open and send nothing more (the half-open fault).
     """
 
-    __slots__ = ("_flushes", "_pending", "address", "buffer_limit", "connection", "label", "muted")
+    __slots__ = ("_flushes", "_pending", "address", "buffer_limit", "connection", "muted")
 
-    def __init__(
-        self, connection: ServerConnection, label: str, buffer_limit: int, flushes: dict[Outlet, None]
-    ) -> None:
+    def __init__(self, connection: ServerConnection, buffer_limit: int, flushes: dict[Outlet, None]) -> None:
+        assert isinstance(connection, CountedConnection), "serve() needs the keyword arguments of this wire"
         self.connection = connection
-        self.label = label
         self.buffer_limit = buffer_limit
         self.muted = False
         peer = connection.remote_address
@@ -140,14 +145,11 @@ class Outlet:
     def mute(self) -> None:
         """Send nothing any more, pongs included, and keep the socket open (the half-open fault)."""
         self.muted = True
-        if isinstance(self.connection, CountedConnection):
-            self.connection.muted = True
+        self.connection.muted = True
 
     def close(self, code: int, reason: str) -> None:
         """Start the closing handshake without waiting for it."""
-        if self.connection.protocol.state is State.OPEN:
-            self.connection.protocol.send_close(code, reason)
-            self.connection.send_data()
+        self.connection.end(code, reason)
 
     def abort(self) -> None:
         """Cut the connection without a closing handshake."""
@@ -162,9 +164,9 @@ class Flushes:
     def __init__(self) -> None:
         self._outlets: dict[Outlet, None] = {}
 
-    def outlet(self, connection: ServerConnection, label: str, buffer_limit: int) -> Outlet:
+    def outlet(self, connection: ServerConnection, buffer_limit: int) -> Outlet:
         """Return a new outlet of this round-keeper."""
-        return Outlet(connection, label, buffer_limit, self._outlets)
+        return Outlet(connection, buffer_limit, self._outlets)
 
     def flush(self) -> None:
         """Write every outlet's collected frames."""

@@ -133,7 +133,7 @@ class StreamServer:
         assert connection.request is not None
         path = parse_path(self.product, connection.request.path)
         assert path is not None
-        outlet = self._flushes.outlet(connection, path.route, self.rules.buffer_limit)
+        outlet = self._flushes.outlet(connection, self.rules.buffer_limit)
         subscriber = Subscriber(outlet, path.route, path.combined)
         self.hub.subscribers[subscriber] = None
         for name in path.names[: self.rules.max_streams]:

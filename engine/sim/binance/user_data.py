@@ -65,8 +65,7 @@ class EventQueue:
     def deliver(self) -> None:
         """Send what waits."""
         waiting, self._waiting = self._waiting, []
-        if not self._faults.armed:
-            self._release()
+        if not self._faults.armed and self._held is None:
             for account, event in waiting:
                 self._send(account, event)
             return

@@ -116,7 +116,7 @@ class WsApi:
         """Serve one connection until either side ends it; requests run side by side."""
         assert connection.request is not None
         query = parse_qs(urlsplit(connection.request.path).query)
-        outlet = self._flushes.outlet(connection, "trade", self._rules.buffer_limit)
+        outlet = self._flushes.outlet(connection, self._rules.buffer_limit)
         wants_limits = query.get("returnRateLimits", ["true"])[-1].lower() != "false"
         session = ApiSession(outlet, self._admission.now_ms(), wants_limits)
         self.sessions[session] = None
