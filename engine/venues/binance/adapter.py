@@ -12,6 +12,7 @@ from engine.model.instrument import Instrument, Product
 from engine.model.market import BookSnapshot
 from engine.model.orders import ExecutionReport, NewOrder, OrderAck, VenueError
 from engine.venues.base import (
+    BudgetRule,
     ConnectionPlan,
     Credentials,
     Endpoints,
@@ -20,26 +21,31 @@ from engine.venues.base import (
     PrivateEvent,
     Topic,
 )
-from engine.venues.binance import account, instruments, market_data, order_entry
+from engine.venues.binance import account, errors, instruments, market_data, order_entry
 from engine.venues.binance.endpoints import (
     DEPTH_LIMIT,
     DEPTH_SPEEDS,
     GIVE_UP_MS,
     PATHS,
+    PRIVATE_RULES,
     RECV_WINDOW_MS,
     REST_BUDGETS,
     SNAPSHOT_WEIGHT,
-    STREAM_RULES,
+    TRADE_RULES,
     VENUE,
 )
 from engine.venues.binance.signing import signer_for, websocket_payload
+from engine.venues.binance.user_data import PrivateDecoder
 
 
 class BinanceMarketData:
     """Public data of one product; implements ``base.MarketDataAdapter``.
 
     Args:
+        product: spot or USD-M perpetuals.
+        endpoints: where to connect; ``endpoints.py`` says what each base means.
         speed: depth cadence word, "" for ``100ms``.
+        trades: which USD-M stream prints come from; see NOTES.md, "Trades".
 
     Raises:
         ConfigError: the cadence is not one of the product's.
@@ -47,7 +53,13 @@ class BinanceMarketData:
 
     venue = VENUE
 
-    def __init__(self, product: Product, endpoints: Endpoints, speed: str = "") -> None:
+    def __init__(
+        self,
+        product: Product,
+        endpoints: Endpoints,
+        speed: str = "",
+        trades: market_data.TradeStream = "trade",
+    ) -> None:
         if speed and speed not in DEPTH_SPEEDS[product]:
             known = ", ".join(DEPTH_SPEEDS[product])
             raise ConfigError(f'venues.binance.depth_speed = "{speed}": {product.value} has {known}')
@@ -56,34 +68,45 @@ class BinanceMarketData:
         self.rest_budgets = REST_BUDGETS[product]
         self._endpoints = endpoints
         self._speed = speed or "100ms"
+        self._trades = trades
         self._path = PATHS[product]
-        self._decoder = market_data.MarketDecoder(product)
+        self._label = f"{VENUE}.{product.value}"
+        self._decoder = market_data.MarketDecoder()
 
     def instruments_request(self) -> HttpRequest:
         """Return the exchangeInfo request."""
         weight = 20 if self.product is Product.SPOT else 1
         return HttpRequest(
-            method="GET", target=f"{self._path}/exchangeInfo", label=f"{VENUE}.instruments", weight=weight
+            method="GET",
+            target=f"{self._path}/exchangeInfo",
+            label=f"{self._label}.instruments",
+            weight=weight,
         )
 
     def decode_instruments(self, body: bytes) -> list[Instrument]:
-        """Return every listed instrument of the product."""
-        return instruments.decode_instruments(self.product, body)
+        """Return every listed instrument of the product; ``instruments.decode_listing`` tells the rest."""
+        return instruments.decode_listing(self.product, body).instruments
+
+    def decode_budgets(self, body: bytes) -> tuple[BudgetRule, ...]:
+        """Return the limits that exchangeInfo states: a test network's differ from the documented ones."""
+        return instruments.decode_budgets(self.product, body)
 
     def market_plans(
         self, instruments: Sequence[Instrument], topics: frozenset[Topic]
     ) -> list[ConnectionPlan]:
         """Return the connections that serve these instruments."""
         self._decoder.know(instruments)
-        return market_data.market_plans(self.product, self._endpoints, instruments, topics, self._speed)
+        return market_data.market_plans(
+            self.product, self._endpoints, instruments, topics, self._speed, self._trades
+        )
 
     def snapshot_request(self, instrument: Instrument) -> HttpRequest:
         """Return the depth request: 1000 levels."""
-        symbol = order_entry.encoded_symbol(instrument)
+        symbol = order_entry.url_text(instrument.symbol)
         return HttpRequest(
             method="GET",
             target=f"{self._path}/depth?symbol={symbol}&limit={DEPTH_LIMIT}",
-            label=f"{VENUE}.depth",
+            label=f"{self._label}.depth",
             weight=SNAPSHOT_WEIGHT[self.product],
         )
 
@@ -97,74 +120,114 @@ class BinanceMarketData:
 
     def time_request(self) -> HttpRequest:
         """Return the clock request."""
-        return HttpRequest(method="GET", target=f"{self._path}/time", label=f"{VENUE}.time")
+        return HttpRequest(method="GET", target=f"{self._path}/time", label=f"{self._label}.time")
 
     def decode_time_ns(self, body: bytes) -> int:
         """Return the venue's UTC nanoseconds."""
         return market_data.decode_time_ns(body)
+
+    def decode_error(self, status: int, body: bytes, retry_after: str | None = None) -> VenueError:
+        """Decode an answer whose status is not 200."""
+        return errors.decode_error(self.product, status, body, retry_after)
 
 
 class BinanceTrading:
     """Private side of one product; implements ``base.TradingAdapter``.
 
     Args:
+        product: spot or USD-M perpetuals.
+        endpoints: where to connect; ``endpoints.py`` says what each base means.
+        credentials: API key, and an HMAC secret or an Ed25519 private key: which one, its text tells.
         known: instruments by the venue's symbol; shared with whoever refreshes the listing.
+        recv_window_ms: how long the venue may take to accept a signed request.
+
+    Raises:
+        ConfigError: the key cannot be used.
     """
 
     venue = VENUE
-    validity_ms = RECV_WINDOW_MS
     give_up_ms = GIVE_UP_MS
-    private_rules = STREAM_RULES
 
     def __init__(
-        self, product: Product, endpoints: Endpoints, credentials: Credentials, known: dict[str, Instrument]
+        self,
+        product: Product,
+        endpoints: Endpoints,
+        credentials: Credentials,
+        known: dict[str, Instrument],
+        recv_window_ms: int = RECV_WINDOW_MS,
     ) -> None:
+        key = credentials.key.reveal()
+        if not key.isascii() or not key.isprintable() or " " in key or not key:
+            raise ConfigError("the Binance API key must be printable ASCII without spaces")
+        if not 1 <= recv_window_ms <= 60_000:
+            raise ConfigError(f"recv_window_ms must be 1 to 60000, not {recv_window_ms}")
         self.product = product
+        self.validity_ms = recv_window_ms
+        self.private_rules = PRIVATE_RULES[product]
+        self.trade_rules = TRADE_RULES[product]
         self._endpoints = endpoints
         self._key = credentials.key
         self._signer = signer_for(credentials)
         self._known = known
-        self._path = PATHS[product]
-        self._headers = f"X-MBX-APIKEY: {credentials.key.reveal()}\r\n".encode()
-        self._symbols: dict[str, str] = {}
-        self._decoder = account.PrivateDecoder(product, known)
         self._is_spot = product is Product.SPOT
+        self._order_path = f"{PATHS[product]}/order"
+        self._path = PATHS[product]
+        self._label = f"{VENUE}.{product.value}"
+        self._place_label = f"{self._label}.place"
+        self._cancel_label = f"{self._label}.cancel"
+        self._headers = f"X-MBX-APIKEY: {key}\r\n".encode()
+        self._symbols: dict[str, str] = {}
+        self._decoder = PrivateDecoder(product, known)
         self._is_logged_on = False
+
+    @property
+    def unknown_symbols(self) -> int:
+        """Return how many reports were left out because their instrument is not known."""
+        return self._decoder.unknown_symbols
 
     # ----------------------------------------------------------------------------------------- REST
 
     def _symbol(self, instrument: Instrument) -> str:
         symbol = self._symbols.get(instrument.symbol)
         if symbol is None:
-            symbol = self._symbols[instrument.symbol] = order_entry.encoded_symbol(instrument)
+            symbol = self._symbols[instrument.symbol] = order_entry.url_text(instrument.symbol)
         return symbol
 
     def _signed(self, query: str, stamp_ms: int) -> str:
-        payload = f"{query}&recvWindow={RECV_WINDOW_MS}&timestamp={stamp_ms}"
-        if not query:
-            payload = payload[1:]
+        """Return the query with time, validity and, last, the signature over all of it."""
+        middle = f"&{query}" if query else ""
+        payload = f"timestamp={stamp_ms}{middle}&recvWindow={self.validity_ms}"
         return f"{payload}&signature={self._signer.sign_url(payload.encode())}"
 
-    def _read(self, path: str, query: str, stamp_ms: int, label: str, weight: int) -> HttpRequest:
+    def _read(
+        self, path: str, query: str, stamp_ms: int, label: str, weight: int, is_reserved: bool = False
+    ) -> HttpRequest:
         return HttpRequest(
             method="GET",
             target=f"{path}?{self._signed(query, stamp_ms)}",
-            label=f"{VENUE}.{label}",
+            label=f"{self._label}.{label}",
             headers=self._headers,
             weight=weight,
-            is_reserved=True,
+            is_reserved=is_reserved,
         )
 
     def place_http(self, order: NewOrder, instrument: Instrument, stamp_ms: int) -> HttpRequest:
-        """Encode and sign a place: everything in the form body. Weight 0 when it succeeds (both)."""
+        """Encode and sign a place: everything in the form body.
+
+        Source: a success costs no weight on either product (spot since 2026-04-02), a failure costs 1 on
+        spot; the answer's header corrects the count.
+
+        Raises:
+            UsageError: the order cannot be expressed at this venue.
+        """
         query = order_entry.place_query(self.product, order, instrument, self._symbol(instrument))
         return HttpRequest(
             method="POST",
-            target=f"{self._path}/order",
-            label=f"{VENUE}.place",
+            target=self._order_path,
+            label=self._place_label,
             headers=self._headers,
             body=self._signed(query, stamp_ms).encode(),
-            weight=1,
+            weight=1 if self._is_spot else 0,
             order_count=1,
             idempotent=False,
         )
@@ -176,8 +239,8 @@ class BinanceTrading:
         query = order_entry.target_query(self._symbol(instrument), client_order_id, venue_order_id)
         return HttpRequest(
             method="DELETE",
-            target=f"{self._path}/order?{self._signed(query, stamp_ms)}",
-            label=f"{VENUE}.cancel",
+            target=f"{self._order_path}?{self._signed(query, stamp_ms)}",
+            label=self._cancel_label,
             headers=self._headers,
             is_reserved=True,
         )
@@ -187,7 +250,8 @@ class BinanceTrading:
     ) -> HttpRequest:
         """Encode and sign a status query."""
         query = order_entry.target_query(self._symbol(instrument), client_order_id, venue_order_id)
-        return self._read(f"{self._path}/order", query, stamp_ms, "query", 4 if self._is_spot else 1)
+        weight = 4 if self._is_spot else 1
+        return self._read(self._order_path, query, stamp_ms, "query", weight, is_reserved=True)
 
     def open_orders_http(self, instrument: Instrument | None, stamp_ms: int) -> HttpRequest:
         """Encode and sign a list of open orders; all symbols at once cost 80 (spot) or 40 (USD-M)."""
@@ -195,7 +259,8 @@ class BinanceTrading:
             weight, query = (80 if self._is_spot else 40), ""
         else:
             weight, query = (6 if self._is_spot else 1), f"symbol={self._symbol(instrument)}"
-        return self._read(f"{self._path}/openOrders", query, stamp_ms, "open_orders", weight)
+        path = f"{self._path}/openOrders"
+        return self._read(path, query, stamp_ms, "open_orders", weight, is_reserved=True)
 
     def cancel_all_http(self, instrument: Instrument, stamp_ms: int) -> HttpRequest:
         """Encode and sign a cancel of all open orders of one symbol."""
@@ -203,18 +268,18 @@ class BinanceTrading:
         return HttpRequest(
             method="DELETE",
             target=f"{self._path}/{path}?{self._signed(f'symbol={self._symbol(instrument)}', stamp_ms)}",
-            label=f"{VENUE}.cancel_all",
+            label=f"{self._label}.cancel_all",
             headers=self._headers,
             is_reserved=True,
         )
 
     def fills_http(self, instrument: Instrument, from_trade_id: str | None, stamp_ms: int) -> HttpRequest:
-        """Encode and sign a page of own fills, ascending from a trade id (inclusive)."""
+        """Encode and sign a page of 1000 own fills, from a trade id (inclusive) or the newest ones."""
         query = f"symbol={self._symbol(instrument)}&limit=1000"
         if from_trade_id:
-            query += f"&fromId={from_trade_id}"
-        path = "myTrades" if self._is_spot else "userTrades"
-        return self._read(f"{self._path}/{path}", query, stamp_ms, "fills", 20 if self._is_spot else 5)
+            query += f"&fromId={order_entry.checked_venue_id(from_trade_id)}"
+        path, weight = ("myTrades", 20) if self._is_spot else ("userTrades", 5)
+        return self._read(f"{self._path}/{path}", query, stamp_ms, "fills", weight, is_reserved=True)
 
     def balances_http(self, stamp_ms: int) -> HttpRequest:
         """Encode and sign a balance query."""
@@ -228,29 +293,31 @@ class BinanceTrading:
             return None
         return self._read("/fapi/v3/positionRisk", "", stamp_ms, "positions", 5)
 
+    def account_check_http(self, stamp_ms: int) -> HttpRequest | None:
+        """Encode and sign a question for the account's settings: may it trade, one-way mode or not."""
+        if self._is_spot:
+            return self._read("/api/v3/account", "omitZeroBalances=true", stamp_ms, "account_check", 20)
+        return self._read("/fapi/v1/accountConfig", "", stamp_ms, "account_check", 5)
+
     # -------------------------------------------------------------------------------- WebSocket API
 
     def _ws(self, method: str, params: dict[str, str | int], request_id: str, stamp_ms: int) -> bytes:
+        params["recvWindow"] = self.validity_ms
         params["timestamp"] = stamp_ms
         if not self._is_logged_on:
             params["apiKey"] = self._key.reveal()
             params["signature"] = self._signer.sign(websocket_payload(params))
         return msgspec.json.encode({"id": request_id, "method": method, "params": params})
 
-    def _target(
-        self, instrument: Instrument, client_order_id: str, venue_order_id: str | None
-    ) -> dict[str, str | int]:
-        params: dict[str, str | int] = {"symbol": instrument.symbol, "recvWindow": RECV_WINDOW_MS}
-        if venue_order_id:
-            params["orderId"] = int(venue_order_id)
-        else:
-            params["origClientOrderId"] = client_order_id
-        return params
+    def _identified(self, method: str, request_id: str, stamp_ms: int) -> bytes:
+        """Return a request that always carries key and signature, and nothing else."""
+        params: dict[str, str | int] = {"apiKey": self._key.reveal(), "timestamp": stamp_ms}
+        params["signature"] = self._signer.sign(websocket_payload(params))
+        return msgspec.json.encode({"id": request_id, "method": method, "params": params})
 
     def place_ws(self, order: NewOrder, instrument: Instrument, request_id: str, stamp_ms: int) -> bytes:
-        """Encode and sign ``order.place``."""
-        params: dict[str, str | int] = dict(order_entry.place_params(self.product, order, instrument))
-        params["recvWindow"] = RECV_WINDOW_MS
+        """Encode and, unless logged on, sign ``order.place``; raises UsageError as ``place_http``."""
+        params = order_entry.place_params(self.product, order, instrument)
         return self._ws("order.place", params, request_id, stamp_ms)
 
     def cancel_ws(
@@ -261,8 +328,8 @@ class BinanceTrading:
         request_id: str,
         stamp_ms: int,
     ) -> bytes:
-        """Encode and sign ``order.cancel``."""
-        params = self._target(instrument, client_order_id, venue_order_id)
+        """Encode and, unless logged on, sign ``order.cancel``."""
+        params = order_entry.target_params(instrument, client_order_id, venue_order_id)
         return self._ws("order.cancel", params, request_id, stamp_ms)
 
     def query_ws(
@@ -273,8 +340,8 @@ class BinanceTrading:
         request_id: str,
         stamp_ms: int,
     ) -> bytes:
-        """Encode and sign ``order.status``."""
-        params = self._target(instrument, client_order_id, venue_order_id)
+        """Encode and, unless logged on, sign ``order.status``."""
+        params = order_entry.target_params(instrument, client_order_id, venue_order_id)
         return self._ws("order.status", params, request_id, stamp_ms)
 
     def trade_login(self, request_id: str, stamp_ms: int) -> bytes | None:
@@ -284,9 +351,7 @@ class BinanceTrading:
         """
         if not self._signer.is_ed25519:
             return None
-        params: dict[str, str | int] = {"apiKey": self._key.reveal(), "timestamp": stamp_ms}
-        params["signature"] = self._signer.sign(websocket_payload(params))
-        return msgspec.json.encode({"id": request_id, "method": "session.logon", "params": params})
+        return self._identified("session.logon", request_id, stamp_ms)
 
     def set_logged_on(self, logged_on: bool) -> None:
         """Say whether the order-entry connection is logged on: then requests go out unsigned."""
@@ -297,56 +362,76 @@ class BinanceTrading:
     def private_url(self, listen_key: str | None) -> str:
         """Return the WebSocket API (spot) or ``/private/ws?listenKey=`` (USD-M)."""
         base = (self._endpoints.ws_private or "").rstrip("/")
-        return base if self._is_spot else f"{base}/private/ws?listenKey={listen_key or ''}"
+        return (
+            base if self._is_spot else f"{base}/private/ws?listenKey={order_entry.url_text(listen_key or '')}"
+        )
 
     def private_subscribe(self, request_id: str, stamp_ms: int) -> tuple[bytes, ...]:
         """Return the signed user-data subscription (spot, any key type); USD-M needs none."""
         if not self._is_spot:
             return ()
-        params: dict[str, str | int] = {"apiKey": self._key.reveal(), "timestamp": stamp_ms}
-        params["signature"] = self._signer.sign(websocket_payload(params))
-        message = {"id": request_id, "method": "userDataStream.subscribe.signature", "params": params}
-        return (msgspec.json.encode(message),)
+        return (self._identified("userDataStream.subscribe.signature", request_id, stamp_ms),)
 
     def listen_key_request(self) -> HttpRequest | None:
-        """Return the request that opens or renews the listen key (USD-M): POST does both."""
+        """Return the request that opens or renews the listen key (USD-M): POST does both.
+
+        Send it every ``endpoints.LISTEN_KEY_RENEW_MS``.
+        """
         if self._is_spot:
             return None
         return HttpRequest(
             method="POST",
             target="/fapi/v1/listenKey",
-            label=f"{VENUE}.listen_key",
+            label=f"{self._label}.listen_key",
             headers=self._headers,
             is_reserved=True,
         )
 
     # ------------------------------------------------------------------------------------- decoding
 
-    def decode_order(self, instrument: Instrument, status: int, body: bytes) -> OrderAck | VenueError:
+    def decode_order(
+        self, instrument: Instrument, status: int, body: bytes, retry_after: str | None = None
+    ) -> OrderAck | VenueError:
         """Decode the answer to a place, cancel or query."""
-        return order_entry.decode_order(self.product, instrument, status, body)
+        return order_entry.decode_order(self.product, instrument, status, body, retry_after)
 
-    def decode_orders(self, status: int, body: bytes) -> list[OrderAck] | VenueError:
+    def decode_orders(
+        self, status: int, body: bytes, retry_after: str | None = None
+    ) -> list[OrderAck] | VenueError:
         """Decode a list of orders."""
-        return order_entry.decode_orders(self.product, self._known, status, body)
+        return order_entry.decode_orders(self.product, self._known, status, body, retry_after)
 
     def decode_fills(
-        self, instrument: Instrument, status: int, body: bytes
+        self, instrument: Instrument, status: int, body: bytes, retry_after: str | None = None
     ) -> list[ExecutionReport] | VenueError:
         """Decode a page of own fills."""
-        return account.decode_fills(self.product, instrument, status, body)
+        return account.decode_fills(self.product, instrument, status, body, retry_after)
 
-    def decode_balances(self, status: int, body: bytes) -> list[Balance] | VenueError:
+    def decode_balances(
+        self, status: int, body: bytes, retry_after: str | None = None
+    ) -> list[Balance] | VenueError:
         """Decode balances."""
-        return account.decode_balances(self.product, status, body)
+        return account.decode_balances(self.product, status, body, retry_after)
 
-    def decode_positions(self, status: int, body: bytes) -> list[Position] | VenueError:
+    def decode_positions(
+        self, status: int, body: bytes, retry_after: str | None = None
+    ) -> list[Position] | VenueError:
         """Decode positions."""
-        return account.decode_positions(self._known, status, body)
+        return account.decode_positions(self._known, status, body, retry_after)
 
-    def decode_listen_key(self, status: int, body: bytes) -> str | VenueError:
+    def decode_account_check(
+        self, status: int, body: bytes, retry_after: str | None = None
+    ) -> str | VenueError:
+        """Return why the account must not be traded, or ""."""
+        return account.decode_account_check(self.product, status, body, retry_after)
+
+    def decode_listen_key(self, status: int, body: bytes, retry_after: str | None = None) -> str | VenueError:
         """Decode the listen key."""
-        return account.decode_listen_key(status, body)
+        return account.decode_listen_key(status, body, retry_after)
+
+    def decode_error(self, status: int, body: bytes, retry_after: str | None = None) -> VenueError:
+        """Decode an answer whose status is not 200."""
+        return errors.decode_error(self.product, status, body, retry_after)
 
     def decode_private(self, payload: bytes, mono_ns: int, utc_ns: int) -> Sequence[PrivateEvent]:
         """Decode one message of the private or order-entry connection."""

@@ -82,7 +82,8 @@ STREAM_RULES = {
 # Spot: 300 connection attempts per 5 min and IP, connecting costs 2; USD-M: connecting costs 5, no number
 # of attempts is published. Requests are limited by weight, not by message count; the one number that is
 # documented (USD-M: 5 pings and pongs a second) is far above our cadence, so the pacing only guards.
-# Source: spot WebSocket API "General API information" 2026-07-21; USD-M "Websocket API General Info" 2026-05-27.
+# Source: spot WebSocket API "General API information" 2026-07-21; USD-M "Websocket API General Info"
+# 2026-05-27.
 TRADE_RULES = {
     product: ConnectionRules(
         heartbeat=Heartbeat(silence_ms=30_000, ping_interval_ms=10_000, pong_timeout_ms=5_000),

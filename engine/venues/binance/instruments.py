@@ -249,12 +249,17 @@ def _decimal(row: dict[str, msgspec.Raw], key: str) -> Decimal:
     return value
 
 
-_WINDOWS = {"SECOND": (1_000, "s"), "MINUTE": (60_000, "m"), "HOUR": (3_600_000, "h"), "DAY": (86_400_000, "d")}
+_WINDOWS = {
+    "SECOND": (1_000, "s"),
+    "MINUTE": (60_000, "m"),
+    "HOUR": (3_600_000, "h"),
+    "DAY": (86_400_000, "d"),
+}
 _KINDS = {"REQUEST_WEIGHT": ("weight", "x-mbx-used-weight"), "ORDERS": ("orders", "x-mbx-order-count")}
 
 
 def budget_name(limit_type: str, interval: str, number: int) -> str:
-    """Return the budget's name for a rate limit as the venue spells it, e.g. ``orders_10s``; "" if unknown."""
+    """Return our name of a rate limit as the venue spells it, e.g. ``orders_10s``; "" if unknown."""
     if limit_type not in _KINDS or interval not in _WINDOWS:
         return ""
     return f"{_KINDS[limit_type][0]}_{number}{_WINDOWS[interval][1]}"

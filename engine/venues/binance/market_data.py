@@ -8,15 +8,22 @@ a depth frame to its book. Depth diffs never come here: the kernel reads them by
                 "b":[["0.0024","10"]],"a":[["0.0026","100"]]}}
     perp diff  the same plus "T", "ps", "pu" (the previous event's "u") and "st"
 
+The book procedures themselves, as documented; ``book.sync`` walks them with the rule in the schema:
+
+    spot   1. buffer the diff stream  2. GET /depth  3. snapshot older than the first "U": ask again
+           4. drop "u" <= lastUpdateId  5. the first kept event holds lastUpdateId + 1
+           6. each next "U" is the previous "u" + 1, else start over
+    USD-M  the same, but 4. drops "u" < lastUpdateId, 5. the first kept event holds lastUpdateId itself,
+           and 6. each next "pu" is the previous "u": ids count over all symbols, so "U" may jump
+
 Source: spot web-socket-streams and "How to manage a local order book" (2025-11-12 text); USD-M "Diff.
 Book Depth Streams", "How to manage a local order book correctly"; routing split of 2026-03/04.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from decimal import Decimal, InvalidOperation
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Literal
 
 import msgspec
 import numpy as np
@@ -42,12 +49,20 @@ from engine.venues.base import (
     Topic,
 )
 from engine.venues.binance.endpoints import STREAM_RULES, VENUE
-from engine.venues.binance.numbers import scaled
+from engine.venues.binance.errors import clean
+from engine.venues.binance.numbers import DECODE_ERRORS, MS, Id, Millis, decimal, scaled
+
+TradeStream = Literal["trade", "aggTrade"]
 
 NAMES_PER_MESSAGE = 100
 """Stream names in one SUBSCRIBE: many, because messages are budgeted (5 or 10 a second)."""
 
-_MS = 1_000_000
+ROUTES: dict[Product, dict[str, str]] = {
+    Product.SPOT: {"public": "/stream"},
+    Product.PERP: {"public": "/public/stream", "market": "/market/stream"},
+}
+"""Connection kinds and the path of each. On USD-M a stream asked for on the wrong one is acknowledged
+and stays silent. Source: USD-M change log 2026-03-06; measured 2026-09-25."""
 
 
 def depth_schema(product: Product) -> DepthSchema:
@@ -83,80 +98,84 @@ def market_plans(
     instruments: Sequence[Instrument],
     topics: frozenset[Topic],
     speed: str,
+    trades: TradeStream = "trade",
+    streams_max: int | None = None,
 ) -> list[ConnectionPlan]:
-    """Return the connections for these instruments.
+    """Return the connections for these instruments; an instrument's streams of one kind stay together.
 
-    Spot has one kind of connection; USD-M needs ``/public`` (depth, top of book, trades) and ``/market``
-    (mark price, funding): a stream asked for on the wrong one is acknowledged and stays silent.
+    Spot has no funding: that topic is served by USD-M alone. ``streams_max`` is the documented limit of
+    streams on one connection unless given.
     """
     base = endpoints.ws_public.rstrip("/")
-    if product is Product.SPOT:
-        return _plans(product, f"{base}/stream", "public", instruments, topics, speed)
-    plans = _plans(product, f"{base}/public/stream", "public", instruments, topics, speed)
-    if Topic.FUNDING in topics:
-        plans += _plans(product, f"{base}/market/stream", "market", instruments, topics, speed)
+    limit = streams_max or STREAM_RULES[product].streams_max
+    plans = []
+    for route, path in ROUTES[product].items():
+        per_instrument = len(_streams(product, route, "x", topics, speed, trades))
+        if not per_instrument:
+            continue
+        size = max(1, limit // per_instrument)
+        for number, start in enumerate(range(0, len(instruments), size)):
+            group = instruments[start : start + size]
+            names: list[str] = []
+            for each in group:
+                names += _streams(product, route, each.symbol, topics, speed, trades)
+            has_depth = route == "public" and Topic.DEPTH in topics
+            plans.append(
+                ConnectionPlan(
+                    name=f"{VENUE}.{product.value}.{route}.{number}",
+                    url=base + path,
+                    subscribe=_subscribe(names),
+                    rules=STREAM_RULES[product],
+                    depth_routes=tuple(
+                        (depth_stream(product, each.symbol, speed), each.universal) for each in group
+                    )
+                    if has_depth
+                    else (),
+                    universals=tuple(each.universal for each in group),
+                )
+            )
     return plans
 
 
-def _streams(product: Product, route: str, symbol: str, topics: frozenset[Topic], speed: str) -> list[str]:
+def _streams(
+    product: Product, route: str, symbol: str, topics: frozenset[Topic], speed: str, trades: TradeStream
+) -> list[str]:
+    """Return the stream names of one instrument on one kind of connection; symbols are lower case there."""
     lower = symbol.lower()
-    if route == "market":
-        return [f"{lower}@markPrice@1s"]
-    names = [depth_stream(product, symbol, speed)]
-    if Topic.TOP_OF_BOOK in topics:
+    is_perp = product is Product.PERP
+    # USD-M documents @aggTrade only, on /market; @trade on /public is undocumented and measured
+    # (2026-09-25), and has every print with its consecutive id.
+    trades_route = "market" if is_perp and trades == "aggTrade" else "public"
+    names = []
+    if route == "public" and Topic.DEPTH in topics:
+        names.append(depth_stream(product, symbol, speed))
+    if route == "public" and Topic.TOP_OF_BOOK in topics:
         names.append(f"{lower}@bookTicker")
-    if Topic.TRADES in topics:
-        # USD-M documents @aggTrade only; @trade on /public is undocumented, measured, and has every
-        # print with its consecutive id.
-        names.append(f"{lower}@trade")
+    if route == trades_route and Topic.TRADES in topics:
+        names.append(f"{lower}@{trades}")
+    if route == "market" and Topic.FUNDING in topics:
+        names.append(f"{lower}@markPrice@1s")
     return names
 
 
-def _plans(
-    product: Product,
-    url: str,
-    route: str,
-    instruments: Sequence[Instrument],
-    topics: frozenset[Topic],
-    speed: str,
-) -> list[ConnectionPlan]:
-    rules = STREAM_RULES[product]
-    per_instrument = max(1, len(_streams(product, route, "x", topics, speed)))
-    size = max(1, rules.streams_max // per_instrument)
-    plans = []
-    for number, start in enumerate(range(0, len(instruments), size)):
-        group = instruments[start : start + size]
-        names = [name for each in group for name in _streams(product, route, each.symbol, topics, speed)]
-        messages = tuple(
-            msgspec.json.encode(
-                {"method": "SUBSCRIBE", "params": names[at : at + NAMES_PER_MESSAGE], "id": index + 1}
-            )
-            for index, at in enumerate(range(0, len(names), NAMES_PER_MESSAGE))
+def _subscribe(names: list[str]) -> tuple[bytes, ...]:
+    """Return SUBSCRIBE messages: ``{"method":"SUBSCRIBE","params":["btcusdt@depth@100ms"],"id":1}``."""
+    return tuple(
+        msgspec.json.encode(
+            {"method": "SUBSCRIBE", "params": names[at : at + NAMES_PER_MESSAGE], "id": number}
         )
-        routes: tuple[tuple[str, str], ...] = ()
-        if route == "public":
-            routes = tuple((depth_stream(product, each.symbol, speed), each.universal) for each in group)
-        plans.append(
-            ConnectionPlan(
-                name=f"{VENUE}.{product.value}.{route}.{number}",
-                url=url,
-                subscribe=messages,
-                rules=rules,
-                depth_routes=routes,
-                universals=tuple(each.universal for each in group),
-            )
-        )
-    return plans
+        for number, at in enumerate(range(0, len(names), NAMES_PER_MESSAGE), 1)
+    )
 
 
 # ---------------------------------------------------------------------------------------- snapshots
 
 
 class _Snapshot(msgspec.Struct, gc=False):
-    lastUpdateId: int  # noqa: N815 - the wire's name
+    lastUpdateId: Id  # noqa: N815 - the wire's name
     bids: list[tuple[str, str]]
     asks: list[tuple[str, str]]
-    E: int | None = None
+    E: Millis | None = None
 
 
 _SNAPSHOT = msgspec.json.Decoder(_Snapshot)
@@ -172,94 +191,144 @@ def decode_snapshot(instrument: Instrument, body: bytes) -> BookSnapshot:
     """
     try:
         snapshot = _SNAPSHOT.decode(body)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except DECODE_ERRORS as error:
         raise ProtocolViolation(f"depth snapshot of {instrument.symbol}: {error}", body) from None
-    if not 0 < snapshot.lastUpdateId < 2**62:
-        raise ProtocolViolation(f"depth snapshot of {instrument.symbol}: lastUpdateId out of range", body)
+    if snapshot.lastUpdateId == 0:
+        raise ProtocolViolation(f"depth snapshot of {instrument.symbol}: lastUpdateId is 0", body)
+    try:
+        bids = _levels(instrument, snapshot.bids, -1)
+        asks = _levels(instrument, snapshot.asks, 1)
+    except ProtocolViolation as violation:
+        raise ProtocolViolation(f"depth snapshot of {instrument.symbol}: {violation}", body) from None
     return BookSnapshot(
-        snapshot.lastUpdateId,
-        _levels(instrument, snapshot.bids, -1),
-        _levels(instrument, snapshot.asks, 1),
-        snapshot.E * _MS if snapshot.E is not None else None,
+        snapshot.lastUpdateId, bids, asks, snapshot.E * MS if snapshot.E is not None else None
     )
 
 
 def _levels(instrument: Instrument, rows: list[tuple[str, str]], direction: int) -> Levels:
-    result = np.empty((len(rows), 2), dtype=np.int64)
     price_scale, qty_scale = instrument.price_scale, instrument.qty_scale
-    for index, (price, qty) in enumerate(rows):
-        result[index, 0] = scaled(price, price_scale)
-        result[index, 1] = scaled(qty, qty_scale)
-    if len(rows) > 1 and not (np.diff(result[:, 0]) * direction > 0).all():
-        raise ProtocolViolation(f"depth snapshot of {instrument.symbol}: levels are not sorted best first")
-    if len(rows) and (result <= 0).any():
-        raise ProtocolViolation(f"depth snapshot of {instrument.symbol}: a level is not positive")
+    values = [(scaled(price, price_scale), scaled(qty, qty_scale)) for price, qty in rows]
+    result = np.array(values, dtype=np.int64).reshape(len(rows), 2)
+    if not (np.diff(result[:, 0]) * direction > 0).all():
+        raise ProtocolViolation("levels are not sorted best first")
+    if (result <= 0).any():
+        raise ProtocolViolation("a price or quantity is not positive")
     return result
 
 
 # ------------------------------------------------------------------------------------------- frames
 
 
-class _Envelope(msgspec.Struct, gc=False):
-    """Any message of a stream connection: a combined frame, or an unwrapped control answer."""
-
-    stream: str | None = None
-    data: msgspec.Raw | None = None
-    id: int | str | None = None
-    error: msgspec.Raw | None = None
-    code: int | None = None
-    msg: str | None = None
-    e: str | None = None
-    E: int | None = None
-
-
 class _Trade(msgspec.Struct, gc=False):
-    t: int
+    """``{"e":"trade","E":..,"s":"BTCUSDT","t":388510,"p":"76745.19","q":"0.00065","T":..,"m":false}``."""
+
+    t: Id
     p: str
     q: str
-    T: int
+    T: Millis
     m: bool
     X: str = "MARKET"
 
 
+class _AggregateTrade(msgspec.Struct, gc=False):
+    """``{"e":"aggTrade","a":3466782974,"p":"84551.10","q":"0.030","f":..,"l":..,"T":..,"m":false}``."""
+
+    a: Id
+    p: str
+    q: str
+    T: Millis
+    m: bool
+
+
 class _BookTicker(msgspec.Struct, gc=False):
-    u: int
+    """``{"u":1801512,"s":"BTCUSDT","b":"76745.18","B":"8.74","a":"76745.19","A":"12.06"}``; USD-M adds T."""
+
+    u: Id
     b: str
     B: str
     a: str
     A: str
-    T: int | None = None
+    T: Millis | None = None
 
 
 class _MarkPrice(msgspec.Struct, gc=False):
-    E: int
+    """``{"e":"markPriceUpdate","E":..,"p":"64346.7","i":"64399.6","r":"0.00005301","T":..}``."""
+
+    E: Millis
     p: str
-    i: str
-    r: str
-    T: int
+    i: str = ""
+    r: str = ""
+    T: Millis = 0
 
 
+class _TradeFrame(msgspec.Struct, gc=False):
+    data: _Trade
+
+
+class _AggregateTradeFrame(msgspec.Struct, gc=False):
+    data: _AggregateTrade
+
+
+class _BookTickerFrame(msgspec.Struct, gc=False):
+    data: _BookTicker
+
+
+class _MarkPriceFrame(msgspec.Struct, gc=False):
+    data: _MarkPrice
+
+
+class _Event(msgspec.Struct, gc=False):
+    e: str = ""
+    E: Millis | None = None
+
+
+class _ControlError(msgspec.Struct, gc=False):
+    code: int = 0
+    msg: str = ""
+
+
+class _Envelope(msgspec.Struct, gc=False):
+    """Any message of a stream connection: a combined frame, or an unwrapped control answer."""
+
+    stream: str | None = None
+    data: msgspec.Raw = msgspec.Raw()  # empty when absent; "Raw | None" would accept null alone
+    id: int | str | None = None
+    error: _ControlError | None = None
+    code: int | None = None
+    msg: str = ""
+    e: str | None = None
+    E: Millis | None = None
+
+
+_TRADE = msgspec.json.Decoder(_TradeFrame)
+_AGGREGATE_TRADE = msgspec.json.Decoder(_AggregateTradeFrame)
+_BOOK_TICKER = msgspec.json.Decoder(_BookTickerFrame)
+_MARK_PRICE = msgspec.json.Decoder(_MarkPriceFrame)
+_EVENT = msgspec.json.Decoder(_Event)
 _ENVELOPE = msgspec.json.Decoder(_Envelope)
-_TRADE = msgspec.json.Decoder(_Trade)
-_BOOK_TICKER = msgspec.json.Decoder(_BookTicker)
-_MARK_PRICE = msgspec.json.Decoder(_MarkPrice)
+_SHUTDOWN = "serverShutdown"
+_PREFIX = b'{"stream":"'
+_PREFIX_SIZE = len(_PREFIX)
+
+_Decode = Callable[[Instrument, bytes, int, int], MarketEvent | None]
 
 
 class MarketDecoder:
-    """Decodes what the depth kernel passed on; knows the instruments by their stream prefix."""
+    """Decodes what the depth kernel passed on; knows the instruments by their stream names.
 
-    def __init__(self, product: Product) -> None:
-        self._product = product
-        self._by_stream: dict[str, tuple[Any, Instrument]] = {}
+    A frame's stream name, which the venue writes first, picks the typed decoder: one look-up, one pass.
+    Any other layout of the same JSON takes the slower way through the envelope.
+    """
+
+    def __init__(self) -> None:
+        self._by_stream: dict[bytes, tuple[_Decode, Instrument]] = {}
 
     def know(self, instruments: Sequence[Instrument]) -> None:
         """Learn instruments; frames of others are ignored."""
         for each in instruments:
             lower = each.symbol.lower()
-            self._by_stream[f"{lower}@trade"] = (self._trade, each)
-            self._by_stream[f"{lower}@bookTicker"] = (self._book_ticker, each)
-            self._by_stream[f"{lower}@markPrice@1s"] = (self._mark_price, each)
-            self._by_stream[f"{lower}@markPrice"] = (self._mark_price, each)
+            for suffix, decode in _DECODERS.items():
+                self._by_stream[f"{lower}@{suffix}".encode()] = (decode, each)
 
     def decode(self, payload: bytes, mono_ns: int, utc_ns: int) -> Sequence[MarketEvent]:
         """Decode one message; unknown streams and events give ``()``.
@@ -268,73 +337,97 @@ class MarketDecoder:
             ProtocolViolation: malformed, or a value out of range.
         """
         try:
-            envelope = _ENVELOPE.decode(payload)
-            if envelope.stream is None:
-                return _control(envelope)
-            if envelope.stream == "!serverShutdown":
-                return (PlannedShutdown(None),)
-            known = self._by_stream.get(envelope.stream)
-            if known is None or envelope.data is None:
-                return ()
-            decode, instrument = known
-            event: MarketEvent | None = decode(instrument, envelope.data, mono_ns, utc_ns)
-        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError, InvalidOperation) as error:
+            if payload.startswith(_PREFIX):
+                known = self._by_stream.get(payload[_PREFIX_SIZE : payload.find(b'"', _PREFIX_SIZE)])
+                if known is None:
+                    return self._other(payload, mono_ns, utc_ns)
+            else:
+                return self._other(payload, mono_ns, utc_ns)
+            event = known[0](known[1], payload, mono_ns, utc_ns)
+        except (*DECODE_ERRORS, ProtocolViolation) as error:
             raise ProtocolViolation(f"market data: {error}", payload) from None
         return () if event is None else (event,)
 
-    def _trade(self, instrument: Instrument, data: msgspec.Raw, mono_ns: int, utc_ns: int) -> Trade | None:
-        trade = _TRADE.decode(data)
-        if trade.X == "NA":  # carries price and quantity "0": not a print
-            return None
-        price, qty = scaled(trade.p, instrument.price_scale), scaled(trade.q, instrument.qty_scale)
-        if price <= 0 or qty <= 0:
-            raise ProtocolViolation(f"trade {trade.t} of {instrument.symbol} is not positive")
-        return Trade(
-            instrument.universal,
-            trade.t,
-            price,
-            qty,
-            Side.SELL if trade.m else Side.BUY,  # "m": the buyer is the maker, so the aggressor sold
-            trade.T * _MS,
-            utc_ns,
-            mono_ns,
-        )
-
-    def _book_ticker(self, instrument: Instrument, data: msgspec.Raw, mono_ns: int, utc_ns: int) -> TopOfBook:
-        top = _BOOK_TICKER.decode(data)
-        price_scale, qty_scale = instrument.price_scale, instrument.qty_scale
-        return TopOfBook(
-            instrument.universal,
-            scaled(top.b, price_scale),
-            scaled(top.B, qty_scale),
-            scaled(top.a, price_scale),
-            scaled(top.A, qty_scale),
-            top.u,
-            top.T * _MS if top.T is not None else None,
-            utc_ns,
-            mono_ns,
-        )
-
-    def _mark_price(
-        self, instrument: Instrument, data: msgspec.Raw, mono_ns: int, utc_ns: int
-    ) -> FundingUpdate:
-        mark = _MARK_PRICE.decode(data)
-        return FundingUpdate(
-            instrument.universal,
-            _finite(mark.p),
-            _finite(mark.i),
-            _finite(mark.r) if mark.r else None,  # "" on contracts without funding
-            mark.T * _MS if mark.T else None,
-            mark.E * _MS,
-            utc_ns,
-        )
+    def _other(self, payload: bytes, mono_ns: int, utc_ns: int) -> Sequence[MarketEvent]:
+        envelope = _ENVELOPE.decode(payload)
+        if envelope.stream is None:
+            return _control(envelope)
+        if envelope.stream == f"!{_SHUTDOWN}" and bytes(envelope.data):
+            stamp = _EVENT.decode(envelope.data).E
+            return (PlannedShutdown(None if stamp is None else stamp * MS),)
+        known = self._by_stream.get(envelope.stream.encode())
+        if known is None:
+            return ()
+        event = known[0](known[1], payload, mono_ns, utc_ns)
+        return () if event is None else (event,)
 
 
-def _finite(text: str) -> Decimal:
-    value = Decimal(text)
-    if not value.is_finite() or len(text) > 40:
-        raise ProtocolViolation(f"not a finite number: {text[:40]!r}")
-    return value
+def _trade(instrument: Instrument, payload: bytes, mono_ns: int, utc_ns: int) -> Trade | None:
+    trade = _TRADE.decode(payload).data
+    if trade.X == "NA":  # carries price and quantity "0": not a print
+        return None
+    return _print(instrument, trade.t, trade, mono_ns, utc_ns)
+
+
+def _aggregate_trade(instrument: Instrument, payload: bytes, mono_ns: int, utc_ns: int) -> Trade:
+    trade = _AGGREGATE_TRADE.decode(payload).data
+    return _print(instrument, trade.a, trade, mono_ns, utc_ns)
+
+
+def _print(
+    instrument: Instrument, trade_id: int, trade: _Trade | _AggregateTrade, mono_ns: int, utc_ns: int
+) -> Trade:
+    price, qty = scaled(trade.p, instrument.price_scale), scaled(trade.q, instrument.qty_scale)
+    if price <= 0 or qty <= 0:
+        raise ProtocolViolation(f"trade {trade_id} of {instrument.symbol} is not positive")
+    return Trade(
+        instrument.universal,
+        trade_id,
+        price,
+        qty,
+        Side.SELL if trade.m else Side.BUY,  # "m": the buyer is the maker, so the aggressor sold
+        trade.T * MS,
+        utc_ns,
+        mono_ns,
+    )
+
+
+def _book_ticker(instrument: Instrument, payload: bytes, mono_ns: int, utc_ns: int) -> TopOfBook:
+    top = _BOOK_TICKER.decode(payload).data
+    price_scale, qty_scale = instrument.price_scale, instrument.qty_scale
+    return TopOfBook(
+        instrument.universal,
+        scaled(top.b, price_scale),
+        scaled(top.B, qty_scale),
+        scaled(top.a, price_scale),
+        scaled(top.A, qty_scale),
+        top.u,
+        top.T * MS if top.T is not None else None,
+        utc_ns,
+        mono_ns,
+    )
+
+
+def _mark_price(instrument: Instrument, payload: bytes, mono_ns: int, utc_ns: int) -> FundingUpdate:
+    mark = _MARK_PRICE.decode(payload).data
+    return FundingUpdate(
+        instrument.universal,
+        decimal(mark.p),
+        decimal(mark.i) if mark.i else None,
+        decimal(mark.r) if mark.r else None,  # "" on contracts without funding
+        mark.T * MS if mark.T else None,
+        mark.E * MS,
+        utc_ns,
+    )
+
+
+_DECODERS: dict[str, _Decode] = {
+    "trade": _trade,
+    "aggTrade": _aggregate_trade,
+    "bookTicker": _book_ticker,
+    "markPrice@1s": _mark_price,
+    "markPrice": _mark_price,
+}
 
 
 def _control(envelope: _Envelope) -> Sequence[MarketEvent]:
@@ -343,22 +436,22 @@ def _control(envelope: _Envelope) -> Sequence[MarketEvent]:
     ``{"result":null,"id":1}``, ``{"code":2,"msg":"Invalid request: ..."}`` or
     ``{"error":{"code":2,"msg":"..."},"id":1}``: reports of the error shape differ, both are accepted.
     """
-    if envelope.e == "serverShutdown":
-        return (PlannedShutdown(envelope.E * _MS if envelope.E is not None else None),)
+    if envelope.e == _SHUTDOWN:
+        return (PlannedShutdown(envelope.E * MS if envelope.E is not None else None),)
     if envelope.e is not None:
         return ()
     request_id = None if envelope.id is None else str(envelope.id)
-    if envelope.error is not None and bytes(envelope.error) != b"null":
-        return (ControlReply(request_id, bytes(envelope.error)[:300].decode("utf-8", "replace")),)
+    if envelope.error is not None:
+        return (ControlReply(request_id, clean(f"{envelope.error.code}: {envelope.error.msg}")),)
     if envelope.code is not None:
-        return (ControlReply(request_id, f"{envelope.code}: {(envelope.msg or '')[:300]}"),)
+        return (ControlReply(request_id, clean(f"{envelope.code}: {envelope.msg}")),)
     if request_id is not None:
         return (ControlReply(request_id, None),)
     return ()
 
 
 class _ServerTime(msgspec.Struct, gc=False):
-    serverTime: int  # noqa: N815 - the wire's name
+    serverTime: Millis  # noqa: N815 - the wire's name
 
 
 _SERVER_TIME = msgspec.json.Decoder(_ServerTime)
@@ -367,6 +460,6 @@ _SERVER_TIME = msgspec.json.Decoder(_ServerTime)
 def decode_time_ns(body: bytes) -> int:
     """Return ``{"serverTime":1789478299014}`` in UTC nanoseconds; raises ProtocolViolation."""
     try:
-        return _SERVER_TIME.decode(body).serverTime * _MS
-    except (msgspec.DecodeError, RecursionError) as error:
+        return _SERVER_TIME.decode(body).serverTime * MS
+    except DECODE_ERRORS as error:
         raise ProtocolViolation(f"server time: {error}", body) from None

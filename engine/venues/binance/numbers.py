@@ -15,7 +15,7 @@ import msgspec
 from engine.model.errors import ProtocolViolation
 
 _INT64_MAX = 2**63 - 1
-_POWERS = tuple(10**power for power in range(40))
+_POWERS: tuple[int, ...] = tuple(10**power for power in range(40))
 _DECIMAL = re.compile(r"-?[0-9]{1,30}(?:\.[0-9]{1,30})?", re.ASCII)
 _ZEROS = re.compile(r"0*", re.ASCII)
 

@@ -1,142 +1,223 @@
-"""Orders on the wire: REST and WebSocket API requests out, acks and refusals in.
+"""Orders on the wire: the parameters of requests out, acks and refusals in.
 
 Parameters are laid out by hand, because this is the hot path and every value's alphabet is known: only
-symbols may need percent-encoding, and that is done once per instrument. Decimals go out as the shortest
+symbols (and the ids of other people's orders) may need percent-encoding. Decimals go out as the shortest
 exact text of the scaled integer.
 
-    POST /api/v3/order   symbol=BTCUSDT&side=BUY&type=LIMIT&timeInForce=GTC&quantity=0.001&price=50000
-                         &newClientOrderId=te1...&newOrderRespType=ACK&recvWindow=2000&timestamp=...&signature=...
+    POST /api/v3/order   timestamp=1795478400000&symbol=BTCUSDT&side=BUY&newClientOrderId=te1-1
+                         &newOrderRespType=RESULT&type=LIMIT&quantity=0.001&price=50000&timeInForce=GTC
+                         &recvWindow=2000&signature=...
 
-Source: spot REST docs, "New order", "Cancel order", "Query order"; USD-M "New Order", "Cancel Order",
-"Query Order"; WebSocket API docs of both.
+Source: spot REST docs, "New order", "Cancel order", "Query order" (2026-07-21); USD-M "New Order",
+"Cancel Order", "Query Order" (2026-05-27, change log to 2026-09-10); WebSocket API docs of both.
 """
 
 from __future__ import annotations
 
-from decimal import Decimal, InvalidOperation
+import re
 from urllib.parse import quote
 
 import msgspec
 
-from engine.model.errors import ProtocolViolation
+from engine.model.errors import ProtocolViolation, UsageError
 from engine.model.instrument import Instrument, Product
 from engine.model.market import Side
-from engine.model.orders import (
-    NewOrder,
-    OrderAck,
-    OrderState,
-    OrderType,
-    Outcome,
-    RejectReason,
-    Retry,
-    TimeInForce,
-    VenueError,
-)
+from engine.model.orders import NewOrder, OrderAck, OrderState, OrderType, TimeInForce, VenueError
 from engine.venues.base import WsReply
-from engine.venues.binance.errors import classify, decode_error
-from engine.venues.binance.numbers import plain, scaled
-
-_MS = 1_000_000
+from engine.venues.binance.errors import classify, decode_error, error_in, undecodable
+from engine.venues.binance.instruments import budget_name
+from engine.venues.binance.numbers import DECODE_ERRORS, MS, Id, Millis, decimal, plain, scaled
 
 ORDER_STATES = {
     "NEW": OrderState.WORKING,
-    "PENDING_NEW": OrderState.WORKING,
+    "PENDING_NEW": OrderState.WORKING,  # part of an order list, waiting for its other part
     "PARTIALLY_FILLED": OrderState.WORKING,
     "FILLED": OrderState.FILLED,
     "CANCELED": OrderState.CANCELLED,
-    "PENDING_CANCEL": OrderState.WORKING,
+    "PENDING_CANCEL": OrderState.WORKING,  # documented as unused
     "REJECTED": OrderState.REJECTED,
     "EXPIRED": OrderState.EXPIRED,
     "EXPIRED_IN_MATCH": OrderState.EXPIRED,
+    "NEW_INSURANCE": OrderState.WORKING,  # USD-M, the venue's own liquidation orders
+    "NEW_ADL": OrderState.WORKING,
 }
 
 SIDES = {"BUY": Side.BUY, "SELL": Side.SELL}
-_SIDE_WORDS = {Side.BUY: "BUY", Side.SELL: "SELL"}
+_SIDE_WORDS = ("BUY", "SELL")  # by Side's value
 _TIF_WORDS = {TimeInForce.GTC: "GTC", TimeInForce.IOC: "IOC", TimeInForce.FOK: "FOK"}
 
-
-def encoded_symbol(instrument: Instrument) -> str:
-    """Return the symbol percent-encoded for a URL; ASCII letters and digits pass unchanged."""
-    symbol = instrument.symbol
-    return symbol if symbol.isascii() and symbol.isalnum() else quote(symbol, safe="")
+_CLIENT_ORDER_ID = re.compile(r"[a-zA-Z0-9_-]{1,36}", re.ASCII)
+"""What both products accept. Source: spot "New order" (older text), USD-M "New Order"; -1100, -4015."""
+_VENUE_ORDER_ID = re.compile(r"[0-9]{1,19}", re.ASCII)
 
 
-def place_params(product: Product, order: NewOrder, instrument: Instrument) -> dict[str, str]:
-    """Return the parameters of a new order, in the order in which they are sent.
+def url_text(text: str) -> str:
+    """Return a symbol or id percent-encoded (UTF-8) for a query; letters and digits pass unchanged."""
+    return text if text.isascii() and text.isalnum() else quote(text, safe="")
 
-    Post-only is ``type=LIMIT_MAKER`` on spot (without a time in force) and ``timeInForce=GTX`` on USD-M.
+
+def check_order(product: Product, order: NewOrder, instrument: Instrument) -> None:
+    """Refuse an order that this venue's encoding cannot express, before any byte of it exists.
+
+    Raises:
+        UsageError: names what is wrong.
     """
-    params = {"symbol": instrument.symbol, "side": _SIDE_WORDS[order.side]}
-    if order.order_type is OrderType.MARKET:
-        params["type"] = "MARKET"
-    elif not order.post_only:
-        params["type"] = "LIMIT"
-        params["timeInForce"] = _TIF_WORDS[order.time_in_force]
-    elif product is Product.SPOT:
-        params["type"] = "LIMIT_MAKER"
-    else:
-        params["type"] = "LIMIT"
-        params["timeInForce"] = "GTX"
-    params["quantity"] = plain(order.qty, instrument.qty_scale)
-    if order.order_type is OrderType.LIMIT:
-        params["price"] = plain(order.price, instrument.price_scale)
-    if order.reduce_only:
-        params["reduceOnly"] = "true"
-    params["newClientOrderId"] = order.client_order_id
-    # ACK is answered fastest; an order that can end at once is asked for its result.
-    ends_at_once = order.order_type is OrderType.MARKET or order.time_in_force is not TimeInForce.GTC
-    params["newOrderRespType"] = "RESULT" if ends_at_once else "ACK"
-    return params
+    problem = ""
+    if order.universal != instrument.universal:
+        problem = f"the order is for {order.universal}"
+    elif order.qty <= 0:
+        problem = f"qty must be positive, not {order.qty}"
+    elif order.order_type is OrderType.LIMIT and order.price <= 0:
+        problem = f"a limit order needs a positive price, not {order.price}"
+    elif order.order_type is OrderType.MARKET and order.price != 0:
+        problem = "a market order has no price"
+    elif order.post_only and order.order_type is not OrderType.LIMIT:
+        problem = "only a limit order can be post-only"
+    elif order.post_only and order.time_in_force is not TimeInForce.GTC:
+        problem = "a post-only order rests: its time in force must be GTC"
+    elif order.reduce_only and product is Product.SPOT:
+        problem = "spot has no reduce-only orders"
+    elif _CLIENT_ORDER_ID.fullmatch(order.client_order_id) is None:
+        problem = f"client_order_id {order.client_order_id!r} must be 1 to 36 of a-z A-Z 0-9 _ -"
+    if problem:
+        raise UsageError(f"binance {instrument.universal}: {problem}")
+
+
+def response_type(product: Product, order: NewOrder) -> str:
+    """Return the answer to ask for.
+
+    Spot: RESULT, because ACK names neither state nor quantities. USD-M: ACK has the same keys as RESULT
+    and only does not wait; an order that can end at once is asked for its result.
+    """
+    if product is Product.SPOT or order.order_type is OrderType.MARKET:
+        return "RESULT"
+    return "ACK" if order.time_in_force is TimeInForce.GTC else "RESULT"
 
 
 def place_query(product: Product, order: NewOrder, instrument: Instrument, symbol: str) -> str:
-    """Return :func:`place_params` as a query; ``symbol`` is percent-encoded already."""
-    params = place_params(product, order, instrument)
-    params["symbol"] = symbol
-    return "&".join([f"{name}={value}" for name, value in params.items()])
+    """Return a new order as a query; ``symbol`` is percent-encoded already.
+
+    Post-only is ``type=LIMIT_MAKER`` on spot (without a time in force) and ``timeInForce=GTX`` on USD-M.
+
+    Raises:
+        UsageError: the order cannot be expressed; see :func:`check_order`.
+    """
+    check_order(product, order, instrument)
+    head = (
+        f"symbol={symbol}&side={_SIDE_WORDS[order.side]}&newClientOrderId={order.client_order_id}"
+        f"&newOrderRespType={response_type(product, order)}"
+    )
+    qty = plain(order.qty, instrument.qty_scale)
+    reduce_only = "&reduceOnly=true" if order.reduce_only else ""
+    if order.order_type is OrderType.MARKET:
+        return f"{head}&type=MARKET&quantity={qty}{reduce_only}"
+    price = plain(order.price, instrument.price_scale)
+    if not order.post_only:
+        tif = _TIF_WORDS[order.time_in_force]
+    elif product is Product.SPOT:
+        return f"{head}&type=LIMIT_MAKER&quantity={qty}&price={price}"
+    else:
+        tif = "GTX"
+    return f"{head}&type=LIMIT&quantity={qty}&price={price}&timeInForce={tif}{reduce_only}"
+
+
+def place_params(product: Product, order: NewOrder, instrument: Instrument) -> dict[str, str | int]:
+    """Return a new order as WebSocket API parameters: every value is a string, none is encoded.
+
+    Raises:
+        UsageError: see :func:`check_order`.
+    """
+    query = place_query(product, order, instrument, "")  # every value but the symbol is plain text
+    params: dict[str, str | int] = {}
+    for pair in query.split("&"):
+        name, _, value = pair.partition("=")
+        params[name] = value
+    params["symbol"] = instrument.symbol
+    return params
 
 
 def target_query(symbol: str, client_order_id: str, venue_order_id: str | None) -> str:
-    """Return the parameters that name an order: the venue's id when known (fastest), else ours."""
+    """Return the parameters that name an order: the venue's id when known (fastest), else ours.
+
+    Raises:
+        UsageError: neither id can name an order.
+    """
     if venue_order_id:
-        return f"symbol={symbol}&orderId={venue_order_id}"
-    return f"symbol={symbol}&origClientOrderId={client_order_id}"
+        return f"symbol={symbol}&orderId={checked_venue_id(venue_order_id)}"
+    if not client_order_id:
+        raise UsageError("binance: an order is named by its venue_order_id or its client_order_id")
+    return f"symbol={symbol}&origClientOrderId={url_text(client_order_id)}"
+
+
+def target_params(
+    instrument: Instrument, client_order_id: str, venue_order_id: str | None
+) -> dict[str, str | int]:
+    """Return :func:`target_query` as WebSocket API parameters; an orderId is a JSON number."""
+    if venue_order_id:
+        return {"symbol": instrument.symbol, "orderId": int(checked_venue_id(venue_order_id))}
+    if not client_order_id:
+        raise UsageError("binance: an order is named by its venue_order_id or its client_order_id")
+    return {"symbol": instrument.symbol, "origClientOrderId": client_order_id}
+
+
+def checked_venue_id(text: str) -> str:
+    """Return a venue id that may stand in a query, or raise UsageError."""
+    if _VENUE_ORDER_ID.fullmatch(text) is None:
+        raise UsageError(f"binance: {text[:40]!r} is not a venue id (a number)")
+    return text
 
 
 # ------------------------------------------------------------------------------------------ answers
 
 
 class OrderBody(msgspec.Struct, gc=False):
-    """Any order object of either product: place, cancel and query answers."""
+    """Any order object of either product: place, cancel and query answers.
+
+    {"symbol":"LTCBTC","origClientOrderId":"myOrder1","orderId":4,"clientOrderId":"cancelMyOrder1",
+    "transactTime":1684804350068,"price":"2.00000000","origQty":"1.00000000","executedQty":"0.00000000",
+    "cummulativeQuoteQty":"0.00000000","status":"CANCELED","type":"LIMIT","side":"BUY"}
+    """
 
     symbol: str
-    orderId: int  # noqa: N815 - the wire's names
+    orderId: Id  # noqa: N815 - the wire's names
     clientOrderId: str  # noqa: N815
+    status: str
+    side: str
+    price: str
+    origQty: str  # noqa: N815
+    executedQty: str  # noqa: N815
     origClientOrderId: str = ""  # noqa: N815
-    status: str = ""
-    side: str = ""
-    price: str = "0"
-    origQty: str = ""  # noqa: N815
-    executedQty: str = ""  # noqa: N815
     cummulativeQuoteQty: str | None = None  # noqa: N815 - misspelt by the venue
     cumQuote: str | None = None  # noqa: N815
-    transactTime: int | None = None  # noqa: N815
-    updateTime: int | None = None  # noqa: N815
+    transactTime: Millis | None = None  # noqa: N815
+    updateTime: Millis | None = None  # noqa: N815
+    time: Millis | None = None
 
 
-_ORDER = msgspec.json.Decoder(OrderBody)
-_ORDERS = msgspec.json.Decoder(list[OrderBody])
+class _OrderList(msgspec.Struct, gc=False):
+    orderReports: list[OrderBody]  # noqa: N815
+
+
+class _Confirmation(msgspec.Struct, gc=False):
+    code: int
 
 
 class _RateLimited(msgspec.Struct, gc=False):
-    serverTime: int = 0  # noqa: N815
-    retryAfter: int = 0  # noqa: N815
+    serverTime: Millis = 0  # noqa: N815
+    retryAfter: Millis = 0  # noqa: N815
 
 
 class _WsError(msgspec.Struct, gc=False):
-    code: int
+    code: int = 0
     msg: str = ""
-    data: msgspec.Raw | None = None
+    data: msgspec.Raw = msgspec.Raw()
+
+
+class _Usage(msgspec.Struct, gc=False):
+    rateLimitType: str  # noqa: N815
+    interval: str
+    intervalNum: int  # noqa: N815
+    count: int = 0
 
 
 class WsBody(msgspec.Struct, gc=False):
@@ -144,107 +225,140 @@ class WsBody(msgspec.Struct, gc=False):
 
     status: int
     id: int | str | None = None
-    result: msgspec.Raw | None = None
+    result: msgspec.Raw = msgspec.Raw()
     error: _WsError | None = None
+    rateLimits: list[_Usage] = []  # noqa: N815
 
 
+class _Probe(msgspec.Struct, gc=False):
+    orderId: msgspec.Raw = msgspec.Raw()  # noqa: N815
+
+
+_ORDER = msgspec.json.Decoder(OrderBody)
+_ORDER_LIST = msgspec.json.Decoder(_OrderList)
+_ROWS = msgspec.json.Decoder(list[msgspec.Raw])
+_CONFIRMATION = msgspec.json.Decoder(_Confirmation)
 _RATE_LIMITED = msgspec.json.Decoder(_RateLimited)
+_PROBE = msgspec.json.Decoder(_Probe)
 
 
-def ack_of(body: OrderBody, price_scale: int, qty_scale: int) -> OrderAck:
-    """Return an order object as an ack; raises ProtocolViolation for values that do not fit.
+def ack_of(body: OrderBody, instrument: Instrument) -> OrderAck:
+    """Return an order object as an ack.
 
-    A place answered with ACK alone (spot) carries no status: it is accepted, so WORKING. In a cancel
-    answer of spot ``clientOrderId`` is the cancel's own id and ``origClientOrderId`` the order's.
+    In a cancel answer of spot ``clientOrderId`` is the cancel's own id and ``origClientOrderId`` the
+    order's.
+
+    Raises:
+        ProtocolViolation: an unknown state or side, another instrument, or a value that does not fit.
     """
-    state = ORDER_STATES.get(body.status) if body.status else OrderState.WORKING
+    state = ORDER_STATES.get(body.status)
+    side = SIDES.get(body.side)
     if state is None:
         raise ProtocolViolation(f"unknown order status {body.status[:40]!r}")
+    if side is None:
+        raise ProtocolViolation(f"unknown side {body.side[:40]!r}")
+    if body.symbol != instrument.symbol:
+        raise ProtocolViolation(f"answer is about {body.symbol[:40]!r}, not {instrument.symbol!r}")
     quote_text = body.cummulativeQuoteQty if body.cummulativeQuoteQty is not None else body.cumQuote
-    stamp = body.transactTime if body.transactTime is not None else body.updateTime
+    stamp = body.transactTime or body.updateTime or body.time
     return OrderAck(
         client_order_id=body.origClientOrderId or body.clientOrderId,
         venue_order_id=str(body.orderId),
         state=state,
-        price=scaled(body.price, price_scale),
-        qty=scaled(body.origQty, qty_scale) if body.origQty else 0,
-        cum_qty=scaled(body.executedQty, qty_scale) if body.executedQty else 0,
-        cum_quote=_decimal(quote_text) if quote_text else None,
-        side=SIDES.get(body.side, Side.BUY),
-        venue_utc_ns=stamp * _MS if stamp else None,
+        price=scaled(body.price, instrument.price_scale),
+        qty=scaled(body.origQty, instrument.qty_scale),
+        cum_qty=scaled(body.executedQty, instrument.qty_scale),
+        cum_quote=decimal(quote_text) if quote_text else None,
+        side=side,
+        venue_utc_ns=stamp * MS if stamp else None,
     )
 
 
-def _decimal(text: str) -> Decimal:
-    try:
-        value = Decimal(text)
-    except InvalidOperation:
-        raise ProtocolViolation(f"not a decimal number: {text[:40]!r}") from None
-    if not value.is_finite():
-        raise ProtocolViolation(f"not a finite number: {text[:40]!r}")
-    return value
-
-
-def undecodable(status: int, why: object) -> VenueError:
-    """Return the value for an answer that cannot be understood: nothing is proven."""
-    text = f"undecodable answer: {why}"[:300]
-    return VenueError(f"http:{status}", text, Outcome.UNKNOWN, RejectReason.OTHER, Retry.READ)
-
-
-def decode_order(product: Product, instrument: Instrument, status: int, body: bytes) -> OrderAck | VenueError:
-    """Decode the answer to a place, cancel or query over REST."""
+def decode_order(
+    product: Product, instrument: Instrument, status: int, body: bytes, retry_after: str | None = None
+) -> OrderAck | VenueError:
+    """Decode the answer to a place, cancel or query over REST; never raises."""
     if status != 200:
-        return decode_error(product, status, body)
+        return decode_error(product, status, body, retry_after)
     try:
-        return ack_of(_ORDER.decode(body), instrument.price_scale, instrument.qty_scale)
-    except (msgspec.DecodeError, RecursionError, ProtocolViolation) as error:
-        return undecodable(status, error)
+        return ack_of(_ORDER.decode(body), instrument)
+    except (*DECODE_ERRORS, ProtocolViolation) as error:
+        return error_in(product, status, body, retry_after) or undecodable(status, error)
 
 
 def decode_orders(
-    product: Product, known: dict[str, Instrument], status: int, body: bytes
+    product: Product,
+    known: dict[str, Instrument],
+    status: int,
+    body: bytes,
+    retry_after: str | None = None,
 ) -> list[OrderAck] | VenueError:
-    """Decode an answer that lists orders; orders of symbols that are not known are left out."""
+    """Decode an answer that lists orders; orders of symbols that are not known are left out.
+
+    A cancel-all is answered by the ended orders (spot; those of order lists stand in ``orderReports``)
+    or by ``{"code":200,"msg":"The operation of cancel all open order is done."}`` (USD-M).
+    """
     if status != 200:
-        return decode_error(product, status, body)
+        return decode_error(product, status, body, retry_after)
     try:
-        rows = _ORDERS.decode(body)
-        return [
-            ack_of(row, known[row.symbol].price_scale, known[row.symbol].qty_scale)
-            for row in rows
-            if row.symbol in known
-        ]
-    except (msgspec.DecodeError, RecursionError, ProtocolViolation) as error:
-        return undecodable(status, error)
+        orders: list[OrderBody] = []
+        for raw in _ROWS.decode(body):
+            if b'"orderReports"' in bytes(raw):
+                orders += _ORDER_LIST.decode(raw).orderReports
+            else:
+                orders.append(_ORDER.decode(raw))
+        return [ack_of(each, known[each.symbol]) for each in orders if each.symbol in known]
+    except (*DECODE_ERRORS, ProtocolViolation) as error:
+        return _confirmation(product, status, body, retry_after, error)
+
+
+def _confirmation(
+    product: Product, status: int, body: bytes, retry_after: str | None, why: Exception
+) -> list[OrderAck] | VenueError:
+    try:
+        if product is Product.PERP and _CONFIRMATION.decode(body).code == 200:
+            return []
+    except DECODE_ERRORS:
+        pass
+    return error_in(product, status, body, retry_after) or undecodable(status, why)
 
 
 def decode_ws_reply(product: Product, known: dict[str, Instrument], reply: WsBody) -> WsReply:
-    """Decode one answer of the WebSocket API. ``result`` is None for answers that hold no order."""
+    """Decode one answer of the WebSocket API. ``result`` is None for answers that hold no order.
+
+    {"id":"e2a8","status":400,"error":{"code":-2010,"msg":"..."},"rateLimits":[{"rateLimitType":"ORDERS",
+    "interval":"SECOND","intervalNum":10,"limit":50,"count":12}]}
+    """
     request_id = None if reply.id is None else str(reply.id)
+    return WsReply(request_id, _ws_result(product, known, reply), _usage(reply.rateLimits))
+
+
+def _ws_result(product: Product, known: dict[str, Instrument], reply: WsBody) -> OrderAck | VenueError | None:
     if reply.status != 200 or reply.error is not None:
         error = reply.error or _WsError(0, "no error object")
-        wait = None
-        if error.data is not None:
-            wait = _retry_after_ms(error.data)
-        return WsReply(request_id, classify(product, reply.status, error.code, error.msg, wait))
-    if reply.result is None:
-        return WsReply(request_id, None)
+        return classify(product, reply.status, error.code, error.msg, _retry_after_ms(error.data))
+    if not bytes(reply.result).startswith(b"{"):
+        return None  # lists and nulls are no answer to an order request
     try:
+        if not bytes(_PROBE.decode(reply.result).orderId):
+            return None
         body = _ORDER.decode(reply.result)
-    except (msgspec.DecodeError, RecursionError):
-        return WsReply(request_id, None)
-    instrument = known.get(body.symbol)
-    if instrument is None:
-        return WsReply(request_id, undecodable(200, f"unknown symbol {body.symbol}"))
-    try:
-        return WsReply(request_id, ack_of(body, instrument.price_scale, instrument.qty_scale))
-    except ProtocolViolation as violation:
-        return WsReply(request_id, undecodable(200, violation))
+        if body.symbol not in known:
+            raise ProtocolViolation(f"unknown symbol {body.symbol[:40]!r}")
+        return ack_of(body, known[body.symbol])
+    except (*DECODE_ERRORS, ProtocolViolation) as error:
+        return undecodable(reply.status, error)
+
+
+def _usage(rows: list[_Usage]) -> tuple[tuple[str, int], ...]:
+    named = [(budget_name(row.rateLimitType, row.interval, row.intervalNum), row.count) for row in rows]
+    return tuple(pair for pair in named if pair[0])
 
 
 def _retry_after_ms(raw: msgspec.Raw) -> int | None:
+    """Return ``retryAfter`` (an instant, in milliseconds) minus ``serverTime``, if both are there."""
     try:
         data = _RATE_LIMITED.decode(raw)
-    except (msgspec.DecodeError, RecursionError):
+    except DECODE_ERRORS:
         return None
-    return max(0, data.retryAfter - data.serverTime) if data.retryAfter else None
+    return max(0, data.retryAfter - data.serverTime) if data.retryAfter and data.serverTime else None
