@@ -30,6 +30,10 @@ class HttpRequest(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     is_reserved: bool = False
     """Cancels and order queries may use the budget's reserve."""
 
+    def __repr__(self) -> str:
+        """Return what may be logged: no query, no headers, no body, which hold keys and signatures."""
+        return f"HttpRequest({self.label}: {self.method} {self.target.partition('?')[0]})"
+
 
 class Heartbeat(msgspec.Struct, frozen=True, gc=False):
     """Liveness rule of a connection.

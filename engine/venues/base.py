@@ -122,6 +122,8 @@ class StreamDown(msgspec.Struct, frozen=True, gc=False):
 class WsReply(msgspec.Struct, frozen=True, gc=False):
     """Answer to a WebSocket API request: the session's own (``result`` None), or an order's.
 
+    An order request that is answered with ``result`` None was not understood: its outcome is unknown.
+
     Attributes:
         request_id: ``None`` where the venue answered bytes that it could not read.
         usage: what is used of the budgets, as ``(BudgetRule.name, count)``, where the answer says so.

@@ -96,10 +96,14 @@ class Ed25519Signer:
 def signer_for(credentials: Credentials) -> HmacSigner | Ed25519Signer:
     """Return the signer that the secret calls for: a PKCS#8 private key means Ed25519, else HMAC.
 
+    The key may be PEM (line breaks may be written as ``\\n``, as one-line files need) or its bare base64.
+
     Raises:
-        ConfigError: the secret looks like a private key but is not an Ed25519 one.
+        ConfigError: the secret is empty, or looks like a private key but is not an Ed25519 one.
     """
-    text = credentials.secret.reveal().strip()
+    text = credentials.secret.reveal().strip().replace("\\n", "\n")
+    if not text:
+        raise ConfigError("the Binance secret is empty")
     if "PRIVATE KEY" in text:
         return Ed25519Signer(_load_pem(text.encode()))
     if text.startswith("MC4CAQAwBQYDK2Vw"):  # base64 of the PKCS#8 header with the Ed25519 object id
