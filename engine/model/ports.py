@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
+
+import msgspec
+
+from engine.model.instrument import Instrument
+from engine.model.orders import NewOrder, OrderAck, VenueError
 
 
 class Clock(Protocol):
@@ -22,4 +28,57 @@ class MessageHandler(Protocol):
 
     def __call__(self, payload: bytes, mono_ns: int, utc_ns: int) -> None:
         """Handle one message; must not block. An exception quarantines the message, not the link."""
+        ...
+
+
+class GatewayReply(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """How an order request ended.
+
+    Attributes:
+        result: the venue's answer, or ``None`` when there was none.
+        unanswered: why there was none, "" otherwise.
+        first_mono_ns, done_mono_ns: first byte and last byte of the answer; 0 when there was none.
+        is_late: the request was reported unanswered before.
+    """
+
+    result: OrderAck | VenueError | None
+    unanswered: str = ""
+    first_mono_ns: int = 0
+    done_mono_ns: int = 0
+    is_late: bool = False
+
+
+class Sent(msgspec.Struct, frozen=True, gc=False):
+    """Stages of a request that has left: mono_ns of its encoding and of its hand-over to the socket."""
+
+    encoded_mono_ns: int
+    written_mono_ns: int
+
+
+ReplyHandler = Callable[[GatewayReply], None]
+
+
+class OrderGateway(Protocol):
+    """Takes orders to one venue product over one transport.
+
+    Every method writes in the very call or raises ``NotSent``; ``done`` is called once, and a second time
+    with ``is_late`` should an answer come after its deadline.
+    """
+
+    transport: str
+
+    def place(self, order: NewOrder, instrument: Instrument, done: ReplyHandler) -> Sent:
+        """Send a place."""
+        ...
+
+    def cancel(
+        self, instrument: Instrument, client_order_id: str, venue_order_id: str, done: ReplyHandler
+    ) -> Sent:
+        """Send a cancel; by the venue's id when it is known."""
+        ...
+
+    def query(
+        self, instrument: Instrument, client_order_id: str, venue_order_id: str, done: ReplyHandler
+    ) -> Sent:
+        """Send a status query."""
         ...

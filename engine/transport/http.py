@@ -25,6 +25,8 @@ HEAD_BYTES_MAX = 64 * 1024
 BODY_BYTES_MAX = 64 * 1024 * 1024
 BUFFER_BYTES = 64 * 1024
 CONNECT_TIMEOUT_S = 5.0
+LATE_S = 30.0
+"""How long an answer is still listened for after its deadline."""
 IDLE_S_MAX = 55.0
 """An idle connection older than this is replaced before use: venues close theirs after about a minute."""
 USER_AGENT = "tecore/0.1"
@@ -90,6 +92,7 @@ class _Connection(asyncio.BufferedProtocol):
         self._chunk_at = 0
         self._done: Done | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._is_late = False
         self.written_ns = 0
         self.first_ns = 0
         self.last_used_ns = 0
@@ -142,6 +145,7 @@ class _Connection(asyncio.BufferedProtocol):
             raise NotSent("the connection is closed")
         assert self._done is None
         self._done = done
+        self._is_late = False
         self._filled = 0
         self._head = None
         self.first_ns = 0
@@ -150,12 +154,22 @@ class _Connection(asyncio.BufferedProtocol):
         self._timer = self._pool.loop.call_later(timeout_s, self._expire)
 
     def _expire(self) -> None:
-        self._fail(Unanswered("no answer within the deadline", "deadline"))
+        """Report the deadline once; an answer that still comes is late evidence and is reported too."""
+        done = self._done
+        if done is None:
+            return
+        if self._is_late:
+            self._done = None
+            self.close()
+            return
+        self._is_late = True
+        self._timer = self._pool.loop.call_later(LATE_S, self._expire)
+        done(Unanswered("no answer within the deadline", "deadline"))
 
     def _fail(self, error: Exception) -> None:
         done = self._take_done()
         self.close()
-        if done is not None:
+        if done is not None and not self._is_late:
             done(error)
 
     def _take_done(self) -> Done | None:
@@ -283,7 +297,7 @@ class _Connection(asyncio.BufferedProtocol):
         if len(self._buffer) > 16 * BUFFER_BYTES:
             self._buffer = bytearray(BUFFER_BYTES)
             self._view = memoryview(self._buffer)
-        if self._keep:
+        if self._keep and not self._is_late:
             self._pool.give_back(self)
         else:
             self.close()

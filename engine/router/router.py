@@ -1,0 +1,453 @@
+"""The order router: checks, sends, measures, and proves what happened to every order.
+
+From decision to socket there is no await: ``place`` and ``cancel`` write in the very call. Whatever comes
+back, from any side and in any order, is merged into the order (``order.py``). An order without a definite
+answer is IN_DOUBT; it is asked for with growing pauses until it is proven, and never sent again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from engine.model.errors import NotSent, UsageError
+from engine.model.instrument import Instrument
+from engine.model.orders import (
+    ExecutionReport,
+    NewOrder,
+    OrderAck,
+    OrderState,
+    OrderType,
+    Outcome,
+    RejectReason,
+    VenueError,
+)
+from engine.model.ports import Clock, GatewayReply, OrderGateway
+from engine.router.breaker import CircuitBreaker
+from engine.router.order import Change, Order
+from engine.telemetry import events
+from engine.telemetry.histogram import Histogram, HistogramLike, summary
+from engine.telemetry.log import EventLog
+
+QUERY_PAUSES_S = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0)
+NOT_FOUND_INTERVAL_NS = 500_000_000
+MARGIN_NS = 1_000_000_000
+FINISHED_KEPT = 20_000
+
+STAGES = (
+    "decided_to_encoded",
+    "encoded_to_written",
+    "decided_to_written",
+    "round_trip",
+    "ack_to_updated",
+)
+"""Per action: until the request was encoded, until the socket had it, both; until the answer's first byte
+had come; from the answer's last byte until the order was updated. The first three and the last are the
+engine's own share."""
+
+
+class RouterStats:
+    """Latency histograms (ns) by (transport, action, stage) and counters by name."""
+
+    def __init__(self) -> None:
+        self.histograms: dict[tuple[str, str, str], HistogramLike] = {}
+        self.counts: dict[str, int] = {}
+
+    def record(self, transport: str, action: str, stage: str, value_ns: int) -> None:
+        """Record one latency."""
+        key = (transport, action, stage)
+        histogram = self.histograms.get(key)
+        if histogram is None:
+            histogram = self.histograms[key] = Histogram()
+        histogram.record(value_ns)
+
+    def count(self, name: str) -> None:
+        """Add one to a counter."""
+        self.counts[name] = self.counts.get(name, 0) + 1
+
+    def view(self) -> dict[str, Any]:
+        """Return everything for people and machines."""
+        return {
+            "counts": dict(self.counts),
+            "latency_ns": {
+                f"{transport}.{action}.{stage}": summary(histogram)
+                for (transport, action, stage), histogram in self.histograms.items()
+            },
+        }
+
+
+class OrderRouter:
+    """Orders of one venue product.
+
+    Args:
+        gateways: by transport name (``rest``, ``ws``).
+        instruments: universal symbol to instrument.
+        proof_after_ms: how long after sending the venue can still accept a request: validity, its own
+            giving up, and the clock's uncertainty.
+        allowed: returns why orders may not leave, or "".
+    """
+
+    def __init__(
+        self,
+        venue: str,
+        gateways: Mapping[str, OrderGateway],
+        instruments: Mapping[str, Instrument],
+        clock: Clock,
+        log: EventLog,
+        *,
+        proof_after_ms: int,
+        allowed: Callable[[], str],
+        open_orders_max: int = 200,
+    ) -> None:
+        self.venue = venue
+        self._gateways = gateways
+        self._instruments = instruments
+        self._clock = clock
+        self._log = log
+        self._proof_after_ns = proof_after_ms * 1_000_000 + MARGIN_NS
+        self._allowed = allowed
+        self._open_max = open_orders_max
+        self.orders: dict[str, Order] = {}
+        self._by_venue_id: dict[tuple[str, str], Order] = {}
+        self._finished: deque[str] = deque()
+        self._finished_ids: set[str] = set()
+        self._open: dict[str, int] = {}
+        self._doubts: dict[str, tuple[int, int]] = {}  # client id -> (attempt, next query mono_ns)
+        self._cancel_wanted: set[str] = set()
+        self._task: asyncio.Task[None] | None = None
+        self.paused: dict[str, str] = {}
+        self.breaker = CircuitBreaker(clock)
+        self.stats = RouterStats()
+        self.listeners: list[Callable[[Order, Change], None]] = []
+
+    def start(self) -> None:
+        """Start to resolve doubts in the background."""
+        self._task = asyncio.get_running_loop().create_task(self._resolve(), name=f"doubts {self.venue}")
+
+    async def stop(self) -> None:
+        """Stop; orders stay where they are."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    # ---------------------------------------------------------------------------------------- place
+
+    def place(self, new: NewOrder, transport: str = "rest", decided_ns: int = 0) -> Order:
+        """Send an order now and return it; its state tells what is proven so far.
+
+        ``decided_ns`` is when the caller decided (mono_ns), for tick-to-trade; default: now.
+
+        Raises:
+            UsageError: the order may not leave (no consent, paused instrument, repeated client id, limit).
+        """
+        now = self._clock.mono_ns()
+        self._refuse_locally(new)
+        order = Order(new, decided_ns or now)
+        self.orders[new.client_order_id] = order
+        self._open[new.universal] = self._open.get(new.universal, 0) + 1
+        self.stats.count("placed")
+        instrument = self._instruments[new.universal]
+        try:
+            if not self.breaker.allow():
+                raise NotSent("the circuit is open after failures in a row")
+            sent = self._gateway(transport).place(
+                new, instrument, lambda reply: self._on_place(order, transport, reply)
+            )
+        except NotSent as error:
+            order.move(OrderState.NOT_SENT, str(error))
+            self._changed(order, Change.MOVED)
+            return order
+        order.encoded_ns, order.written_ns = sent.encoded_mono_ns, sent.written_mono_ns
+        self._record_sent(transport, "place", order.decided_ns, sent.encoded_mono_ns, sent.written_mono_ns)
+        return order
+
+    def _refuse_locally(self, new: NewOrder) -> None:
+        why = self._allowed()
+        if why:
+            raise UsageError(why)
+        if new.universal in self.paused:
+            raise UsageError(f"{new.universal} is paused: {self.paused[new.universal]}")
+        if new.client_order_id in self.orders:
+            raise UsageError(f"client order id {new.client_order_id} was used before")
+        if self._open.get(new.universal, 0) >= self._open_max:
+            raise UsageError(f"{new.universal}: {self._open_max} orders are open already")
+
+    def _gateway(self, transport: str) -> OrderGateway:
+        gateway = self._gateways.get(transport)
+        if gateway is None:
+            raise UsageError(
+                f"{self.venue} has no order entry {transport!r}; it has: {', '.join(self._gateways)}"
+            )
+        return gateway
+
+    def _record_sent(self, transport: str, action: str, decided: int, encoded: int, written: int) -> None:
+        stats = self.stats
+        stats.record(transport, action, "decided_to_encoded", encoded - decided)
+        stats.record(transport, action, "encoded_to_written", written - encoded)
+        stats.record(transport, action, "decided_to_written", written - decided)
+
+    def _record_reply(self, transport: str, action: str, written: int, reply: GatewayReply) -> None:
+        if reply.done_mono_ns and not reply.is_late:
+            self.stats.record(transport, action, "round_trip", reply.first_mono_ns - written)
+            self.stats.record(transport, action, "ack_to_updated", self._clock.mono_ns() - reply.done_mono_ns)
+
+    def _on_place(self, order: Order, transport: str, reply: GatewayReply) -> None:
+        result = reply.result
+        if isinstance(result, OrderAck):
+            change = order.on_ack(result)
+            order.acked_ns = order.acked_ns or reply.done_mono_ns
+        elif isinstance(result, VenueError):
+            change = order.on_place_error(result)
+            if result.reason is RejectReason.CLOCK:
+                self.stats.count("clock_refusals")
+        else:
+            change = order.on_doubt(reply.unanswered)
+        self._record_reply(transport, "place", order.written_ns, reply)
+        self._breaker_told(result)
+        self._changed(order, change)
+
+    def _breaker_told(self, result: OrderAck | VenueError | None) -> None:
+        unknown = isinstance(result, VenueError) and result.outcome is Outcome.UNKNOWN
+        if result is not None and not unknown:
+            if self.breaker.succeeded():
+                self._log.emit(events.CIRCUIT_CLOSED, venue=self.venue, product="")
+            return
+        rest = self.breaker.failed()
+        if rest:
+            self._log.emit(events.CIRCUIT_OPENED, venue=self.venue, product="", seconds=rest)
+
+    # --------------------------------------------------------------------------------------- cancel
+
+    def cancel(self, client_order_id: str, transport: str = "rest") -> Order:
+        """Send a cancel now; the order works until the venue says otherwise. Repeating is harmless.
+
+        While the place is in doubt the cancel goes by client id, and again once the order shows up.
+
+        Raises:
+            UsageError: no such order, or it has ended.
+        """
+        order = self.orders.get(client_order_id)
+        if order is None:
+            raise UsageError(f"no order {client_order_id} is known")
+        if order.state.is_final:
+            raise UsageError(f"order {client_order_id} is {order.state.value} already")
+        decided = self._clock.mono_ns()
+        if not order.was_acked:
+            self._cancel_wanted.add(client_order_id)
+        if order.state in (OrderState.WORKING, OrderState.PENDING_NEW):
+            self._changed(order, order.move(OrderState.PENDING_CANCEL))
+        written = 0
+
+        def done(reply: GatewayReply) -> None:
+            self._on_cancel(order, transport, written, reply)
+
+        try:
+            sent = self._gateway(transport).cancel(
+                self._instruments[order.universal], order.client_order_id, order.venue_order_id, done
+            )
+        except NotSent as error:
+            self.stats.count("cancels_not_sent")
+            order.reason = f"cancel not sent: {error}"
+            if order.state is OrderState.PENDING_CANCEL and order.was_acked:
+                self._changed(order, order.move(OrderState.WORKING))
+            return order
+        written = sent.written_mono_ns
+        self._record_sent(transport, "cancel", decided, sent.encoded_mono_ns, written)
+        return order
+
+    def _on_cancel(self, order: Order, transport: str, written: int, reply: GatewayReply) -> None:
+        result = reply.result
+        if isinstance(result, OrderAck):
+            change = order.on_ack(result)
+        elif isinstance(result, VenueError) and result.outcome is Outcome.REFUSED:
+            change = Change.NOTHING
+            if result.reason is RejectReason.UNKNOWN_ORDER:
+                self._ask_soon(order)  # filled, cancelled or not there yet: the query tells
+            elif order.state is OrderState.PENDING_CANCEL and order.was_acked:
+                change = order.move(OrderState.WORKING, f"cancel refused: {result.message}")
+        else:
+            change = Change.NOTHING
+            self._ask_soon(order)
+        self._record_reply(transport, "cancel", written, reply)
+        self._changed(order, change)
+
+    # ------------------------------------------------------------------------------------- evidence
+
+    def on_report(self, report: ExecutionReport) -> None:
+        """Take a private-stream report or a row of the fill history."""
+        order = self.orders.get(report.client_order_id) if report.client_order_id else None
+        if order is None:
+            order = self._by_venue_id.get((report.universal, report.venue_order_id))
+        if order is None:
+            if not report.client_order_id:
+                return  # a fill of an order that this process never knew
+            order = self._adopt(report)
+        self._changed(order, order.on_report(report))
+
+    def _adopt(self, report: ExecutionReport) -> Order:
+        """Take in an order that somebody else placed: it counts in positions and open orders."""
+        new = NewOrder(
+            venue=self.venue,
+            universal=report.universal,
+            client_order_id=report.client_order_id,
+            side=report.side,
+            order_type=OrderType.LIMIT,
+            qty=report.qty,
+            price=report.price,
+        )
+        order = Order(new, self._clock.mono_ns(), is_external=True)
+        self.orders[report.client_order_id] = order
+        self._open[report.universal] = self._open.get(report.universal, 0) + 1
+        self.stats.count("external")
+        return order
+
+    def _changed(self, order: Order, change: Change) -> None:
+        if order.venue_order_id:
+            self._by_venue_id.setdefault((order.universal, order.venue_order_id), order)
+        if change is Change.NOTHING:
+            return
+        order.updated_ns = self._clock.mono_ns()
+        if change is Change.CONTRADICTION:
+            self.stats.count("contradictions")
+        if order.is_overfilled and order.universal not in self.paused:
+            self.paused[order.universal] = f"order {order.client_order_id} was filled beyond its quantity"
+        if order.state is OrderState.IN_DOUBT:
+            self._doubt(order)
+        elif order.client_order_id in self._doubts:
+            del self._doubts[order.client_order_id]
+            self._log.emit(
+                events.ORDER_RESOLVED,
+                venue=self.venue,
+                instrument=order.universal,
+                client_order_id=order.client_order_id,
+                state=order.state.value,
+            )
+        if order.was_acked and order.client_order_id in self._cancel_wanted:
+            self._cancel_wanted.discard(order.client_order_id)
+            if not order.state.is_final:
+                self.cancel(order.client_order_id)
+        if order.state.is_final and change is not Change.CONTRADICTION:
+            self._finish(order)
+        for listener in self.listeners:
+            listener(order, change)
+
+    def _finish(self, order: Order) -> None:
+        if order.client_order_id in self._finished_ids:
+            return
+        self._finished_ids.add(order.client_order_id)
+        self.stats.count(order.state.value)
+        self._open[order.universal] -= 1
+        self._finished.append(order.client_order_id)
+        self._log.emit(
+            events.ORDER_FINISHED,
+            venue=self.venue,
+            instrument=order.universal,
+            client_order_id=order.client_order_id,
+            state=order.state.value,
+            cum_qty=order.cum_qty,
+            reason=order.reason,
+        )
+        if len(self._finished) > FINISHED_KEPT:
+            gone = self.orders.pop(self._finished.popleft())
+            self._finished_ids.discard(gone.client_order_id)
+            self._by_venue_id.pop((gone.universal, gone.venue_order_id), None)
+
+    # --------------------------------------------------------------------------------------- doubts
+
+    def _doubt(self, order: Order) -> None:
+        if order.client_order_id in self._doubts:
+            return
+        self.stats.count("in_doubt")
+        sent = order.written_ns or order.decided_ns
+        order.doubt_deadline_ns = sent + self._proof_after_ns
+        self._doubts[order.client_order_id] = (0, self._clock.mono_ns())
+        self._log.emit(
+            events.ORDER_IN_DOUBT,
+            venue=self.venue,
+            instrument=order.universal,
+            client_order_id=order.client_order_id,
+            cause=order.reason,
+        )
+
+    def _ask_soon(self, order: Order) -> None:
+        if not order.state.is_final:
+            self._doubts.setdefault(order.client_order_id, (0, self._clock.mono_ns()))
+
+    def reconcile(self) -> int:
+        """Ask for every order that is not final (after a reconnect); return how many."""
+        waiting = [order for order in self.orders.values() if not order.state.is_final]
+        for order in waiting:
+            self._ask_soon(order)
+        return len(waiting)
+
+    async def _resolve(self) -> None:
+        while True:
+            await asyncio.sleep(0.02)
+            now = self._clock.mono_ns()
+            for client_order_id, (attempt, due) in list(self._doubts.items()):
+                if now >= due:
+                    pause = QUERY_PAUSES_S[min(attempt, len(QUERY_PAUSES_S) - 1)]
+                    self._doubts[client_order_id] = (attempt + 1, now + int(pause * 1e9))
+                    self._query(self.orders[client_order_id])
+
+    def _query(self, order: Order) -> None:
+        if order.state.is_final:
+            self._doubts.pop(order.client_order_id, None)
+            return
+        gateway = self._gateways.get("rest") or next(iter(self._gateways.values()))
+        self.stats.count("queries")
+        try:
+            gateway.query(
+                self._instruments[order.universal],
+                order.client_order_id,
+                order.venue_order_id,
+                lambda reply: self._on_query(order, reply),
+            )
+        except NotSent:
+            self.stats.count("queries_not_sent")
+
+    def _on_query(self, order: Order, reply: GatewayReply) -> None:
+        result = reply.result
+        if isinstance(result, OrderAck):
+            if order.state is not OrderState.IN_DOUBT:
+                self._doubts.pop(order.client_order_id, None)
+            was_cancelling = order.state is OrderState.PENDING_CANCEL
+            change = order.on_ack(result)
+            if was_cancelling and result.state is OrderState.WORKING and change is Change.NOTHING:
+                # The cancel got no definite answer and the order works on: say so, the caller may repeat.
+                change = order.move(OrderState.WORKING, "the cancel did not take effect")
+            self._changed(order, change)
+        elif isinstance(result, VenueError) and result.reason is RejectReason.UNKNOWN_ORDER:
+            change = order.on_not_found(self._clock.mono_ns(), NOT_FOUND_INTERVAL_NS)
+            if order.state is OrderState.IN_DOUBT:
+                return
+            self._changed(order, change)
+
+    # ---------------------------------------------------------------------------------------- views
+
+    def view(self) -> list[dict[str, Any]]:
+        """Return orders for people, newest last."""
+        rows = []
+        for order in self.orders.values():
+            instrument = self._instruments.get(order.universal)
+            if instrument is None:
+                continue
+            rows.append(
+                {
+                    "venue": self.venue,
+                    "pair": order.universal,
+                    "client_order_id": order.client_order_id,
+                    "venue_order_id": order.venue_order_id,
+                    "side": order.side.word,
+                    "qty": f"{instrument.qty(order.qty).normalize():f}",
+                    "cum_qty": f"{instrument.qty(order.cum_qty).normalize():f}",
+                    "price": f"{instrument.price(order.price).normalize():f}" if order.price else None,
+                    "state": order.state.value,
+                    "reason": order.reason or None,
+                    "fees": {asset: str(amount) for asset, amount in order.fees.items()},
+                    "is_external": order.is_external,
+                }
+            )
+        return rows

@@ -1,0 +1,244 @@
+"""The private side of one venue product: clock, gateways, router, account stream, put together."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import ssl
+from typing import Any
+
+from engine.config import Config
+from engine.model.account import Balance, Position
+from engine.model.errors import NotSent, ProtocolViolation, Unanswered
+from engine.model.market import Side
+from engine.model.orders import TimeInForce
+from engine.model.ports import Clock
+from engine.router.checks import new_order
+from engine.router.client_ids import ClientIds
+from engine.router.order import Order
+from engine.router.router import OrderRouter
+from engine.session.account_session import AccountSession
+from engine.session.order_gateway import RestGateway, WsGateway
+from engine.session.venue_clock import VenueClock
+from engine.supervisor.venue import VenueProduct
+from engine.telemetry import events
+from engine.telemetry.log import EventLog
+from engine.venues.base import TradingAdapter
+
+CLOCK_SAMPLE_S = 30.0
+CLOCK_RESOLUTION_NS = 1_000_000
+CLOCK_ERROR_MS = 500
+DONE_STATES_TIMEOUT_S = 20.0
+
+
+class TradingDesk:
+    """Orders and account of one venue product.
+
+    Args:
+        market: the public side; it must be listed before :meth:`start`.
+        refusal: why orders may not leave, "" when they may.
+    """
+
+    def __init__(
+        self,
+        adapter: TradingAdapter,
+        market: VenueProduct,
+        ids: ClientIds,
+        config: Config,
+        *,
+        clock: Clock,
+        log: EventLog,
+        tls: ssl.SSLContext | None,
+        generator: random.Random,
+        refusal: str,
+    ) -> None:
+        self.adapter = adapter
+        self.market = market
+        self._ids = ids
+        self._config = config
+        self._clock = clock
+        self._log = log
+        self.refusal = refusal
+        self.venue_clock = VenueClock(clock)
+        self.balances: dict[str, Balance] = {}
+        self.positions: dict[str, Position] = {}
+        timeout_s = config.trading.request_timeout_ms / 1000
+        rest = RestGateway(adapter, market.pool, market.budget, self.venue_clock, clock, timeout_s)
+        self.ws: WsGateway | None = None
+        gateways: dict[str, Any] = {"rest": rest}
+        if market.endpoints.ws_trade:
+            self.ws = WsGateway(
+                adapter, market.endpoints.ws_trade, self.venue_clock, clock, timeout_s,
+                budget=market.budget, tls=tls, generator=generator, on_state=self._ws_state,
+            )  # fmt: skip
+            gateways["ws"] = self.ws
+        self.router = OrderRouter(
+            adapter.venue,
+            gateways,
+            market.instruments,
+            clock,
+            log,
+            proof_after_ms=adapter.validity_ms + adapter.give_up_ms + CLOCK_ERROR_MS,
+            allowed=lambda: self.refusal,
+            open_orders_max=config.trading.open_orders_max,
+        )
+        self.account = AccountSession(
+            adapter, market.pool, market.budget, self.venue_clock, clock, log, tls=tls, generator=generator,
+            on_report=self.router.on_report, on_balance=self._on_balance, on_position=self._on_position,
+            on_up=self._on_private_up,
+        )  # fmt: skip
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    async def start(self) -> None:
+        """Measure the clock, read the account, open the private connections."""
+        await self.market.is_listed.wait()
+        await self._measure_clock(3)
+        self.router.start()
+        self.account.start()
+        if self.ws is not None:
+            self.ws.session.start()
+        self._spawn(self._keep_clock())
+
+    async def stop(self) -> None:
+        """Close; orders stay on the venue's book."""
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.router.stop()
+        await self.account.stop()
+        if self.ws is not None:
+            await self.ws.session.stop()
+
+    def _spawn(self, work: Any) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    # ---------------------------------------------------------------------------------------- clock
+
+    async def _keep_clock(self) -> None:
+        while True:
+            await asyncio.sleep(CLOCK_SAMPLE_S)
+            await self._measure_clock(1)
+
+    async def _measure_clock(self, samples: int) -> None:
+        request = self.market.adapter.time_request()
+        for _ in range(samples):
+            try:
+                self.market.budget.take(request)
+                before = self._clock.utc_ns()
+                response = await self.market.pool.request(request, 2.0)
+                after = self._clock.utc_ns()
+                venue_ns = self.market.adapter.decode_time_ns(response.body)
+            except (NotSent, Unanswered, ProtocolViolation):
+                continue
+            self.venue_clock.sample(before, after, venue_ns, CLOCK_RESOLUTION_NS)
+        self.market.budget.offset_ns = self.venue_clock.offset_ns
+        self._log.emit(
+            events.CLOCK_MEASURED,
+            venue=self.adapter.venue,
+            product=self.adapter.product.value,
+            offset_ms=round(self.venue_clock.offset_ns / 1e6, 3),
+            error_ms=round(self.venue_clock.error_ns / 1e6, 3),
+        )
+
+    # --------------------------------------------------------------------------------------- events
+
+    def _on_balance(self, balance: Balance) -> None:
+        self.balances[balance.asset] = balance
+
+    def _on_position(self, position: Position) -> None:
+        self.positions[position.universal] = position
+
+    def _ws_state(self, ready: bool, reason: str) -> None:
+        if not ready:
+            self.router.reconcile()
+
+    def _on_private_up(self) -> None:
+        """What happened while the stream was down is asked for: orders, then balances and positions."""
+        self.router.reconcile()
+        self._spawn(self.refresh())
+
+    async def refresh(self) -> None:
+        """Read balances and positions from the venue."""
+        stamp = self.venue_clock.stamp_ms()
+        requests = [
+            (self.adapter.balances_http(stamp), self._take_balances),
+            (self.adapter.positions_http(stamp), self._take_positions),
+        ]
+        for request, take in requests:
+            if request is None:
+                continue
+            try:
+                self.market.budget.take(request)
+                response = await self.market.pool.request(request, 5.0)
+            except (NotSent, Unanswered):
+                continue
+            take(response.status, response.body)
+
+    def _take_balances(self, status: int, body: bytes) -> None:
+        rows = self.adapter.decode_balances(status, body)
+        if isinstance(rows, list):
+            self.balances = {row.asset: row for row in rows}
+
+    def _take_positions(self, status: int, body: bytes) -> None:
+        rows = self.adapter.decode_positions(status, body)
+        if isinstance(rows, list):
+            self.positions = {row.universal: row for row in rows}
+
+    # --------------------------------------------------------------------------------------- orders
+
+    def place(
+        self,
+        universal: str,
+        side: Side,
+        qty: str,
+        price: str | None,
+        *,
+        time_in_force: TimeInForce = TimeInForce.GTC,
+        post_only: bool = False,
+        reduce_only: bool = False,
+        transport: str = "",
+    ) -> Order:
+        """Check and send one order; raises UsageError, InstrumentUnknown."""
+        instrument = self.market.instrument(universal)
+        reference = 0
+        book = self.market.books.get(universal)
+        if price is None and book is not None and book.is_live:
+            reference = book.touch()[2 if side is Side.BUY else 0]
+        new = new_order(
+            instrument, self._ids.next(), side, qty, price, time_in_force=time_in_force,
+            post_only=post_only, reduce_only=reduce_only, reference_price=reference,
+        )  # fmt: skip
+        return self.router.place(new, transport or self._config.trading.transport)
+
+    async def settled(self, order: Order, timeout_s: float = DONE_STATES_TIMEOUT_S) -> None:
+        """Wait until the order's place or cancel has been answered or proven."""
+        pending = ("pending_new", "pending_cancel", "in_doubt")
+        deadline = asyncio.get_running_loop().time() + timeout_s
+        while order.state.value in pending and asyncio.get_running_loop().time() < deadline:
+            await asyncio.sleep(0.002)
+
+    def view(self) -> dict[str, Any]:
+        """Return the private side's state for people."""
+        return {
+            "venue": self.adapter.venue,
+            "product": self.adapter.product.value,
+            "orders_refused": self.refusal,
+            "private_stream": "up" if self.account.is_subscribed else self.account.down_reason,
+            "order_socket": None if self.ws is None else ("up" if self.ws.is_ready else "down"),
+            "clock_offset_ms": round(self.venue_clock.offset_ns / 1e6, 3),
+            "clock_error_ms": round(self.venue_clock.error_ns / 1e6, 3),
+            "circuit_open": self.router.breaker.is_open,
+            "paused": self.router.paused,
+            "balances": {
+                asset: {"free": f"{row.free:f}", "locked": f"{row.locked:f}"}
+                for asset, row in self.balances.items()
+            },
+            "positions": {
+                universal: {"qty": f"{row.position_qty:f}", "entry_price": f"{row.entry_price:f}"}
+                for universal, row in self.positions.items()
+                if row.position_qty
+            },
+            "router": self.router.stats.view(),
+        }
