@@ -305,7 +305,7 @@ def asset_row(
         "crossUnPnl": fixed_signed(unrealised),
         "availableBalance": free,
         "maxWithdrawAmount": free,
-        "updateTime": account.updated_ms,
+        "updateTime": account.updated_ms if wallet else 0,
     }
 
 

@@ -110,6 +110,8 @@ class BinanceProduct:
         self.limits = RateLimits(rules)
         self.publisher = Publisher(self.board, self.hub, self.faults, clock.now_ms, self.wake)
         self._seconds = SecondStreams(product, self.board, self.hub)
+        for account in exchange.accounts.values():
+            account.updated_ms = account.updated_ms or clock.now_ms()
         credentials = {key: credential(account) for key, account in exchange.accounts.items()}
         gate = Gate(product, credentials, self.limits, clock.now_ms)
         self.desk = Desk(
