@@ -92,6 +92,7 @@ async def answering(
     try:
         await engine.start()
         await _wait_ready(engine, is_quiet=options.json)
+        await engine.desks_ready()
         yield ask
     finally:
         await engine.stop()
@@ -136,6 +137,54 @@ async def book(options: argparse.Namespace) -> int:
         if view["state"] != "LIVE":
             print(f"not LIVE: {view['reason']}", file=sys.stderr)
     return 0 if view["state"] == "LIVE" else 1
+
+
+async def place(options: argparse.Namespace) -> int:
+    """``place``: one order, and what is proven of it."""
+    config = load(options)
+    if (options.type == "limit") != (options.price is not None):
+        raise UsageError("--price goes with --type limit, and only with it")
+    async with answering(options, config, (options.pair,), options.exchange) as ask:
+        row = await ask(
+            "place",
+            exchange=options.exchange,
+            pair=options.pair,
+            side=options.side,
+            qty=options.qty,
+            price=options.price,
+            time_in_force=options.time_in_force,
+            post_only=options.post_only,
+            reduce_only=options.reduce_only,
+            transport=options.transport,
+        )
+    return _show_orders([row], options.json)
+
+
+async def cancel(options: argparse.Namespace) -> int:
+    """``cancel``: one order, or all of an instrument."""
+    config = load(options)
+    async with answering(options, config, (options.pair,), options.exchange) as ask:
+        rows = await ask(
+            "cancel",
+            exchange=options.exchange,
+            pair=options.pair,
+            id=options.id,
+            all=options.all,
+            transport=options.transport,
+        )
+    if not rows and not options.json:
+        print(f"no open order of {options.pair}")
+        return 0
+    return _show_orders(rows, options.json)
+
+
+def _show_orders(rows: list[dict[str, Any]], is_json: bool) -> int:
+    if is_json:
+        output.print_json(rows)
+    else:
+        output.console().print(output.order_table(rows))
+    bad = ("rejected", "not_sent", "in_doubt", "absent")
+    return 1 if any(row["state"] in bad for row in rows) else 0
 
 
 async def status(options: argparse.Namespace) -> int:

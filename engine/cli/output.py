@@ -20,7 +20,8 @@ def print_json(value: Any) -> None:
 
 def console() -> Console:
     """Return the console for tables on standard output."""
-    return Console(highlight=False)
+    wide = None if sys.stdout.isatty() else 200  # a pipe has no width: do not cut cells
+    return Console(highlight=False, width=wide)
 
 
 def state_text(state: str) -> str:

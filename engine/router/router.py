@@ -14,6 +14,7 @@ from typing import Any
 
 from engine.model.errors import NotSent, UsageError
 from engine.model.instrument import Instrument
+from engine.model.market import Side
 from engine.model.orders import (
     ExecutionReport,
     NewOrder,
@@ -283,23 +284,33 @@ class OrderRouter:
         if order is None:
             if not report.client_order_id:
                 return  # a fill of an order that this process never knew
-            order = self._adopt(report)
+            order = self._adopt(
+                report.universal, report.client_order_id, report.side, report.qty, report.price
+            )
         self._changed(order, order.on_report(report))
 
-    def _adopt(self, report: ExecutionReport) -> Order:
+    def adopt_ack(self, universal: str, ack: OrderAck) -> Order:
+        """Take in an order that the venue listed, whoever placed it, and return it."""
+        order = self.orders.get(ack.client_order_id)
+        if order is None:
+            order = self._adopt(universal, ack.client_order_id, ack.side, ack.qty, ack.price)
+        self._changed(order, order.on_ack(ack))
+        return order
+
+    def _adopt(self, universal: str, client_order_id: str, side: Side, qty: int, price: int) -> Order:
         """Take in an order that somebody else placed: it counts in positions and open orders."""
         new = NewOrder(
             venue=self.venue,
-            universal=report.universal,
-            client_order_id=report.client_order_id,
-            side=report.side,
+            universal=universal,
+            client_order_id=client_order_id,
+            side=side,
             order_type=OrderType.LIMIT,
-            qty=report.qty,
-            price=report.price,
+            qty=qty,
+            price=price,
         )
         order = Order(new, self._clock.mono_ns(), is_external=True)
-        self.orders[report.client_order_id] = order
-        self._open[report.universal] = self._open.get(report.universal, 0) + 1
+        self.orders[client_order_id] = order
+        self._open[universal] = self._open.get(universal, 0) + 1
         self.stats.count("external")
         return order
 

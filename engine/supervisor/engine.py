@@ -9,7 +9,6 @@ import random
 import signal
 import ssl
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +17,15 @@ from engine.book.l2 import COMPILED
 from engine.config import Config
 from engine.model.errors import ConfigError, InstrumentUnknown, UsageError
 from engine.model.instrument import Product
+from engine.model.market import Side
+from engine.model.orders import TimeInForce
 from engine.model.ports import Clock
+from engine.router.client_ids import ClientIds
 from engine.supervisor import wiring
 from engine.supervisor.embedded_sim import SimulatedExchange
+from engine.supervisor.epoch import next_epoch
 from engine.supervisor.systemd import ServiceManager
+from engine.supervisor.trading import TradingDesk
 from engine.supervisor.venue import VenueProduct
 from engine.telemetry import events
 from engine.telemetry.clock import SystemClock
@@ -63,7 +67,8 @@ class Engine:
         self._poll: BusyPoll | None = None
         self.stalls = 0
         self.has_failed = False
-        self.closers: list[Callable[[], Any]] = []
+        self.desks: list[TradingDesk] = []
+        self._desk_tasks: list[asyncio.Task[None]] = []
 
     # ---------------------------------------------------------------------------------------- start
 
@@ -98,9 +103,13 @@ class Engine:
             self.sim = SimulatedExchange(self.log)
             await self.sim.open(config.sim, simulated)
         self._build_venues()
+        self._build_desks()
         for venue in self.venues:
             venue.start()
         loop = asyncio.get_running_loop()
+        self._desk_tasks = [loop.create_task(desk.start(), name="trading desk") for desk in self.desks]
+        for task in self._desk_tasks:
+            task.add_done_callback(self._desk_started)
         self._tasks = [loop.create_task(self._tick(), name="tick")]
         if self.manager.watchdog_s:
             self._tasks.append(loop.create_task(self._feed_watchdog(), name="watchdog"))
@@ -133,6 +142,49 @@ class Engine:
                         first_book_id=number * BOOK_IDS_PER_PRODUCT,
                     )
                 )
+
+    def _build_desks(self) -> None:
+        config = self.config
+        ids: ClientIds | None = None
+        for venue in self.venues:
+            section = config.venues[venue.venue]
+            credentials = wiring.credentials_for(venue.venue, config)
+            refusal = ""
+            if credentials is None:
+                refusal = f"{venue.venue} has no keys: public data only (see env.example)"
+            elif not config.orders_allowed(venue.venue):
+                refusal = f"{venue.venue} is live, but [trading] live_orders is false: no orders leave"
+            if refusal:
+                self.log.emit(events.VENUE_PUBLIC_ONLY, venue=venue.venue, reason=refusal)
+            if credentials is None:
+                continue
+            if ids is None:
+                ids = ClientIds(config.engine.instance, next_epoch(Path(config.engine.data_dir)))
+            adapter = wiring.trading_adapter(
+                venue.venue, venue.product, venue.endpoints, credentials, venue.known
+            )
+            self.desks.append(
+                TradingDesk(
+                    adapter,
+                    venue,
+                    ids,
+                    config,
+                    clock=self.clock,
+                    log=self.log,
+                    tls=self._tls(section.environment),
+                    generator=random.Random(time.time_ns()),  # noqa: S311 - jitter, not secrets
+                    refusal=refusal,
+                )
+            )
+
+    def _desk_started(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.log.emit(
+                events.TASK_FAILED,
+                task=task.get_name(),
+                error=f"{type(error).__name__}: {error}"[:300],
+                retry_s=None,
+            )
 
     def _tls(self, environment: str) -> ssl.SSLContext:
         ca_file = self.sim.ca_file if environment == "sim" and self.sim else None
@@ -217,6 +269,11 @@ class Engine:
             await asyncio.sleep(0.02)
         return True
 
+    async def desks_ready(self) -> None:
+        """Wait until every trading desk has measured its clock (at most a few seconds)."""
+        if self._desk_tasks:
+            await asyncio.wait(self._desk_tasks, timeout=5.0)
+
     # ----------------------------------------------------------------------------------------- stop
 
     def ask_stop(self, reason: str) -> None:
@@ -287,8 +344,10 @@ class Engine:
     async def _close_parts(self) -> None:
         if self._control is not None:
             await self._control.stop()
-        for close in self.closers:
-            await close()
+        for task in self._desk_tasks:
+            task.cancel()
+        await asyncio.gather(*self._desk_tasks, return_exceptions=True)
+        await asyncio.gather(*[desk.stop() for desk in self.desks])
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await asyncio.gather(*[venue.stop() for venue in self.venues])
 
@@ -335,7 +394,49 @@ class Engine:
             return venue.book_view(str(arguments["symbol"]), int(arguments.get("depth", 10)))
         if command == "status":
             return self.status(bool(arguments.get("orders")))
+        if command == "place":
+            return await self._place(arguments)
+        if command == "cancel":
+            return await self._cancel(arguments)
         raise UsageError(f"unknown command {command!r}")
+
+    def _desk(self, universal: str, exchange: str | None) -> TradingDesk:
+        venue = self.find(universal, exchange)
+        for desk in self.desks:
+            if desk.market is venue:
+                return desk
+        raise UsageError(f"{venue.venue} has no keys: public data only (see env.example)")
+
+    async def _place(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        universal = str(arguments["pair"])
+        desk = self._desk(universal, arguments.get("exchange"))
+        order = desk.place(
+            universal,
+            Side.BUY if arguments["side"] == "buy" else Side.SELL,
+            str(arguments["qty"]),
+            arguments.get("price"),
+            time_in_force=TimeInForce(arguments.get("time_in_force", "gtc")),
+            post_only=bool(arguments.get("post_only")),
+            reduce_only=bool(arguments.get("reduce_only")),
+            transport=str(arguments.get("transport") or ""),
+        )
+        await desk.settled(order)
+        return next(row for row in desk.router.view() if row["client_order_id"] == order.client_order_id)
+
+    async def _cancel(self, arguments: dict[str, Any]) -> list[dict[str, Any]]:
+        universal = str(arguments["pair"])
+        desk = self._desk(universal, arguments.get("exchange"))
+        transport = str(arguments.get("transport") or self.config.trading.transport)
+        if arguments.get("all"):
+            orders = await desk.open_orders(universal)
+        else:
+            orders = [await desk.order(universal, str(arguments["id"]))]
+        for order in orders:
+            desk.router.cancel(order.client_order_id, transport)
+        for order in orders:
+            await desk.settled(order)
+        wanted = {order.client_order_id for order in orders}
+        return [row for row in desk.router.view() if row["client_order_id"] in wanted]
 
     def status(self, with_orders: bool = False) -> dict[str, Any]:
         """Return the engine's health."""
@@ -350,6 +451,8 @@ class Engine:
             "log_lines_dropped": self.log.dropped,
             "events": self.log.counts,
             "venues": [venue.health() for venue in self.venues],
+            "trading": [desk.view() for desk in self.desks],
+            "orders": [row for desk in self.desks for row in desk.router.view()] if with_orders else None,
         }
 
 

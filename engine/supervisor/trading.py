@@ -9,9 +9,9 @@ from typing import Any
 
 from engine.config import Config
 from engine.model.account import Balance, Position
-from engine.model.errors import NotSent, ProtocolViolation, Unanswered
+from engine.model.errors import NotSent, ProtocolViolation, Unanswered, UsageError
 from engine.model.market import Side
-from engine.model.orders import TimeInForce
+from engine.model.orders import TimeInForce, VenueError
 from engine.model.ports import Clock
 from engine.router.checks import new_order
 from engine.router.client_ids import ClientIds
@@ -211,6 +211,38 @@ class TradingDesk:
             post_only=post_only, reduce_only=reduce_only, reference_price=reference,
         )  # fmt: skip
         return self.router.place(new, transport or self._config.trading.transport)
+
+    async def order(self, universal: str, client_order_id: str) -> Order:
+        """Return an order by our id, asking the venue for one that this process does not know.
+
+        Raises:
+            UsageError: neither knows it.
+        """
+        known = self.router.orders.get(client_order_id)
+        if known is None:
+            await self.open_orders(universal)
+            known = self.router.orders.get(client_order_id)
+        if known is None:
+            raise UsageError(f"{self.adapter.venue} has no open order {client_order_id} in {universal}")
+        return known
+
+    async def open_orders(self, universal: str) -> list[Order]:
+        """Return the venue's open orders of an instrument; those of other processes are adopted.
+
+        Raises:
+            UsageError: the venue did not answer.
+        """
+        instrument = self.market.instrument(universal)
+        request = self.adapter.open_orders_http(instrument, self.venue_clock.stamp_ms())
+        try:
+            self.market.budget.take(request)
+            response = await self.market.pool.request(request, 5.0)
+        except (NotSent, Unanswered) as error:
+            raise UsageError(f"{self.adapter.venue}: open orders: {error}") from None
+        rows = self.adapter.decode_orders(response.status, response.body)
+        if isinstance(rows, VenueError):
+            raise UsageError(f"{self.adapter.venue}: open orders: {rows.code} {rows.message}")
+        return [self.router.adopt_ack(universal, row) for row in rows]
 
     async def settled(self, order: Order, timeout_s: float = DONE_STATES_TIMEOUT_S) -> None:
         """Wait until the order's place or cancel has been answered or proven."""
