@@ -28,7 +28,7 @@ def main(argv: list[str], runner: Runner) -> int:
         if name == "replay":
             from engine.cli import replay
 
-            return replay.main(options)
+            return int(replay.main(options))
         function = getattr(commands, name)
         return runner(function(options))
     except EngineError as error:

@@ -104,3 +104,8 @@ def _simulated_credentials(venue: str, path: Path) -> Credentials | None:
                 Secret(passphrase) if passphrase else None,
             )
     return None
+
+
+def replay_adapter(venue: str, product: Product) -> MarketDataAdapter:
+    """Return the public face of a venue product for recorded data: no address is ever used."""
+    return market_data_adapter(venue, product, _REAL[venue, "live"][product], VenueSection())

@@ -143,7 +143,11 @@ class MarketDataAdapter(Protocol):
     venue: str
     product: Product
     schema: DepthSchema
-    rest_budgets: tuple[BudgetRule, ...]
+
+    @property
+    def rest_budgets(self) -> tuple[BudgetRule, ...]:
+        """Return the documented limits."""
+        ...
 
     def instruments_request(self) -> HttpRequest:
         """Return the request that lists all instruments."""
@@ -164,6 +168,14 @@ class MarketDataAdapter(Protocol):
 
         From then on ``decode_market`` knows these instruments, and ignores the frames of others.
         """
+        ...
+
+    def depth_symbol(self, stream: str) -> str | None:
+        """Return the venue's symbol of a depth stream's name, None for any other stream (for replays)."""
+        ...
+
+    def raw_schema(self) -> DepthSchema:
+        """Return the schema of recorded frames that lack the connection's wrapper (for replays)."""
         ...
 
     def snapshot_request(self, instrument: Instrument) -> HttpRequest:

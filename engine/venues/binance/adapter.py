@@ -9,7 +9,7 @@ import msgspec
 from engine.model.account import Balance, Position
 from engine.model.errors import ConfigError
 from engine.model.instrument import Instrument, Product
-from engine.model.market import BookSnapshot
+from engine.model.market import BookSnapshot, DepthSchema
 from engine.model.orders import ExecutionReport, NewOrder, OrderAck, VenueError
 from engine.venues.base import (
     BudgetRule,
@@ -99,6 +99,14 @@ class BinanceMarketData:
         return market_data.market_plans(
             self.product, self._endpoints, instruments, topics, self._speed, self._trades
         )
+
+    def depth_symbol(self, stream: str) -> str | None:
+        """Return the symbol of a diff stream's name."""
+        return market_data.depth_symbol(stream)
+
+    def raw_schema(self) -> DepthSchema:
+        """Return the schema of frames without the combined-stream wrapper, routed ``depthUpdate``, symbol."""
+        return market_data.depth_schema(self.product, is_raw=True)
 
     def snapshot_request(self, instrument: Instrument) -> HttpRequest:
         """Return the depth request: 1000 levels."""

@@ -22,6 +22,7 @@ Book Depth Streams", "How to manage a local order book correctly"; routing split
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Literal
 
@@ -65,12 +66,12 @@ ROUTES: dict[Product, dict[str, str]] = {
 and stays silent. Source: USD-M change log 2026-03-06; measured 2026-09-25."""
 
 
-def depth_schema(product: Product) -> DepthSchema:
+def depth_schema(product: Product, is_raw: bool = False) -> DepthSchema:
     """Return how the kernel finds a depth frame's parts, and the product's sequence rule."""
     perp = product is Product.PERP
     return DepthSchema(
         rule=SequenceRule.PREVIOUS if perp else SequenceRule.RANGE,
-        route_keys=("stream",),
+        route_keys=("e", "s") if is_raw else ("stream",),
         containers=("data",),
         first_key="U",
         last_key="u",
@@ -90,6 +91,15 @@ def depth_stream(product: Product, symbol: str, speed: str) -> str:
 
 
 # ------------------------------------------------------------------------------------------ planning
+
+
+_DEPTH_STREAM = re.compile(r"(.+)@depth(?:@[0-9]+ms)?")
+
+
+def depth_symbol(stream: str) -> str | None:
+    """Return the symbol of a diff stream's name, None for any other stream (partial books included)."""
+    match = _DEPTH_STREAM.fullmatch(stream)
+    return match[1].upper() if match else None
 
 
 def market_plans(
