@@ -15,7 +15,7 @@ from websockets.asyncio.server import Server, serve
 
 from engine.sim import certificates
 from engine.sim.admin import Admin
-from engine.sim.binance import wire as binance
+from engine.sim.binance.wire import build as build_binance
 from engine.sim.clock import SimClock
 from engine.sim.config import SimConfig
 from engine.sim.exchange import Exchange
@@ -23,7 +23,7 @@ from engine.sim.faults import FaultBoard
 from engine.sim.flow import Flow
 from engine.sim.ports import ProductWire, Settings, VenueWire
 
-WIRES = {"binance": binance.build}
+WIRES = {"binance": build_binance}
 """Venue name to the function that puts an exchange on that venue's wire."""
 
 STOP_S = 3.0
