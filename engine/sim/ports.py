@@ -43,8 +43,15 @@ class WsServer:
 class ProductWire(Protocol):
     """One product of one venue on the wire."""
 
-    http: web.Application
-    ws_servers: Mapping[str, WsServer]
+    @property
+    def http(self) -> web.Application:
+        """Return the REST application."""
+        ...
+
+    @property
+    def ws_servers(self) -> Mapping[str, WsServer]:
+        """Return the WebSocket servers by name."""
+        ...
 
     def endpoints(self, http_base: str, ws_bases: Mapping[str, str]) -> dict[str, str]:
         """Return the addresses for the endpoints file, from ``scheme://host:port`` bases by server name."""
@@ -60,6 +67,9 @@ class ProductWire(Protocol):
 
 
 class VenueWire(Protocol):
-    """One venue on the wire: products by name (``spot``, ``perp``)."""
+    """One venue on the wire."""
 
-    products: Mapping[str, ProductWire]
+    @property
+    def products(self) -> Mapping[str, ProductWire]:
+        """Return the products by name (``spot``, ``perp``)."""
+        ...
