@@ -56,7 +56,7 @@ class RequestBudget:
             self._roll(window, now_ms)
             cost = request.weight if window.rule.kind == "weight" else request.order_count
             limit = window.rule.limit
-            if not request.is_reserved:
+            if window.rule.kind == "weight" and not request.is_reserved:
                 limit -= int(limit * RESERVE_SHARE)
             if cost and window.count + cost > limit:
                 self.refused += 1
@@ -107,6 +107,17 @@ class RequestBudget:
             if window.rule.kind == "weight" and window.count + weight > limit:
                 return window.rule.window_ms - now_ms % window.rule.window_ms + 1
         return 0
+
+    def order_wait_ms(self, orders: int) -> int:
+        """Return how long until this many more orders fit every order window; 0 = now."""
+        now_ms = (self._clock.utc_ns() + self.offset_ns) // 1_000_000
+        wait = 0
+        for window in self._windows:
+            self._roll(window, now_ms)
+            limit = window.rule.limit
+            if window.rule.kind == "orders" and window.count + min(orders, limit) > limit:
+                wait = max(wait, window.rule.window_ms - now_ms % window.rule.window_ms + 1)
+        return wait
 
     def usage(self) -> dict[str, str]:
         """Return used and limit of each window, for people."""
