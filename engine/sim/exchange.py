@@ -99,14 +99,16 @@ class Exchange:
 
     def open_orders(self, account: Account, product: str, market: Market | None = None) -> list[Order]:
         """Return open orders, oldest first."""
-        return [
+        markets = [market] if market is not None else self.markets.values()
+        found = [
             order
-            for order in self.orders
-            if order.is_open
-            and order.account is account
-            and order.market.spec.product == product
-            and (market is None or order.market is market)
+            for each in markets
+            if each.spec.product == product and each.open_count.get(account.name)
+            for order in each.orders_by_client_id.values()
+            if order.account is account
         ]
+        found.sort(key=lambda order: (order.created_ms, order.order_id))
+        return found
 
     def history(self, account: Account, market: Market) -> list[Order]:
         """Return all kept orders of an account in a market, oldest first."""

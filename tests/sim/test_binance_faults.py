@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from engine.sim.binance import wire
 from engine.sim.binance.wire import WireOptions
+from engine.sim.faults import SENTENCES
 from tests.sim.binance_rig import KEYS, Rig, eventually
 
 PLACE = {"quantity": "0.01", "price": "59000", "newClientOrderId": "mine"}
@@ -75,6 +78,18 @@ async def test_garbage_frames_are_garbage_and_the_good_frame_follows(rig: Rig, k
             with pytest.raises((ValueError, RecursionError)):
                 json.loads(raw)
         assert (await stream.next())["u"] == number
+
+
+async def test_a_partial_book_may_turn_up_among_the_diffs(rig: Rig) -> None:
+    async with rig.stream("perp", "/public/ws/btcusdt@depth@100ms") as stream:
+        assert await stream.ask("LIST_SUBSCRIPTIONS") is not None
+        change(rig, "perp", 10)
+        assert len((await stream.next())["a"]) == 1
+        rig.faults.arm("partial_depth_as_diff")
+        number = change(rig, "perp", 11)
+        wrong, right = await stream.next(), await stream.next()
+        assert (wrong["e"], len(wrong["b"]), len(wrong["a"])) == ("depthUpdate", 5, 5)
+        assert (right["u"], len(right["a"])) == (number, 1)
 
 
 async def test_a_silent_topic_and_its_return(rig: Rig) -> None:
@@ -373,3 +388,9 @@ async def test_the_engine_checks_the_time_again() -> None:
             assert late.code == code
             assert orders(rig, product) == []
             assert (await rig.order(product, **PLACE)).status == 200
+
+
+def test_every_fault_on_the_board_has_a_place_where_it_bites() -> None:
+    folder = Path(wire.__file__).parent
+    source = "".join(path.read_text() for path in folder.glob("*.py"))
+    assert [name for name in SENTENCES if f'"{name}"' not in source] == []

@@ -18,6 +18,10 @@ class Holder(Protocol):
 
     held: bytes | None
 
+    def partial_as_diff(self) -> bytes:
+        """Return the best five levels as the partial stream would send them."""
+        ...
+
 
 def publish_depth(
     faults: FaultPoints, symbol: str, holder: Holder, topics: list[Topic], payload: bytes
@@ -37,6 +41,8 @@ def publish_depth(
         if not garbage.get("instead", False):
             _publish(topics, payload)
         return
+    if take("partial_depth_as_diff", symbol) is not None:
+        _publish(topics, holder.partial_as_diff())
     _publish(topics, payload)
     if take("duplicate_depth", symbol) is not None:
         _publish(topics, payload)

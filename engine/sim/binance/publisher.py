@@ -111,6 +111,18 @@ class Channels:
         self.top_id = 0
         self.held: bytes | None = None
 
+    def partial_as_diff(self) -> bytes:
+        """Return the best five levels as the partial stream would send them."""
+        return self.partial_payload(5, self.view.market.published_id, 0)
+
+    def partial_payload(self, levels: int, previous: int, now_ms: int) -> bytes:
+        """Return the best levels; ``previous`` is the id of the stream's last event (futures)."""
+        last = self.view.market.published_id
+        bids, asks = self.view.snapshot(levels)
+        if isinstance(self.payloads, SpotPayloads):
+            return self.payloads.partial(last, bids, asks)
+        return self.payloads.depth(now_ms, now_ms, min(previous + 1, last), last, previous, bids, asks)
+
 
 class Publisher:
     """Hears one product's markets and fills the topics.
@@ -268,12 +280,6 @@ class Publisher:
             return
         if market.last_id != last:
             return  # between two batches: wait for the batch, so that the ids mean the same everywhere
-        bids, asks = channels.view.snapshot(partial.levels)
-        payloads = channels.payloads
-        if isinstance(payloads, SpotPayloads):
-            payload = payloads.partial(last, bids, asks)
-        else:
-            previous = partial.sent or last
-            payload = payloads.depth(now_ms, now_ms, min(previous + 1, last), last, previous, bids, asks)
+        payload = channels.partial_payload(partial.levels, partial.sent or last, now_ms)
         partial.sent = last
         partial.topic.publish(payload)

@@ -273,6 +273,7 @@ class BinanceProduct:
         """Start the clockwork."""
         self._loop = asyncio.get_running_loop()
         self._task = asyncio.create_task(self._tick_for_ever(), name=f"binance-{self.product}")
+        self._task.add_done_callback(_report_failure)
 
     async def stop(self) -> None:
         """Stop the clockwork; connections are the server's to close."""
@@ -344,6 +345,17 @@ def socket_rules(product: str, time_scale: float, options: WireOptions) -> tuple
     deadline = options.pong_deadline_s or deadline
     lifetime = DAY_S / time_scale
     return SocketRules(messages, ping, deadline, lifetime), SocketRules(None, ping, deadline, lifetime)
+
+
+def _report_failure(task: asyncio.Task[None]) -> None:
+    """Say loudly that a clockwork has stopped: without it streams and faults fall asleep."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        context = {
+            "message": f"{task.get_name()}: the clockwork has stopped",
+            "exception": error,
+            "task": task,
+        }
+        task.get_loop().call_exception_handler(context)
 
 
 def _nothing(_now_ms: int) -> None:

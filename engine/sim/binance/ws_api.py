@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Protocol
 from urllib.parse import parse_qs, urlsplit
 
@@ -54,11 +54,15 @@ class ApiSession:
         self.logon_subscription: int | None = None
 
 
-class SessionEnd(Protocol):
-    """Told when a connection is over."""
+class Subscriptions(Protocol):
+    """The private subscriptions of connections, told when one of them or all are over."""
 
     def forget(self, session: ApiSession) -> None:
         """Drop whatever the session had subscribed."""
+        ...
+
+    def unsubscribe(self, session: ApiSession, number: int) -> None:
+        """End one subscription of the session."""
         ...
 
 
@@ -73,7 +77,7 @@ class WsApi:
         flushes: Flushes,
         rules: SocketRules,
         admission: Admission,
-        feeds: SessionEnd | None,
+        feeds: Subscriptions | None,
     ) -> None:
         self.product = product
         self.sessions: dict[ApiSession, None] = {}
@@ -225,9 +229,7 @@ class WsApi:
         session.credential = None
         session.authorized_ms = None
         if self._feeds is not None and session.logon_subscription is not None:
-            unsubscribe: Callable[[ApiSession, int], None] | None = getattr(self._feeds, "unsubscribe", None)
-            if unsubscribe is not None:
-                unsubscribe(session, session.logon_subscription)
+            self._feeds.unsubscribe(session, session.logon_subscription)
         return self._describe(session, call.now_ms)
 
     def _describe(self, session: ApiSession, now_ms: int) -> dict[str, Any]:
