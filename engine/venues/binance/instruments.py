@@ -140,7 +140,7 @@ def decode_listing(product: Product, body: bytes) -> Listing:
         try:
             entry = _SYMBOL.decode(raw)
         except DECODE_ERRORS as error:
-            skipped.append((bytes(raw[:60]).decode("utf-8", "replace"), str(error)))
+            skipped.append((bytes(raw)[:60].decode("utf-8", "replace"), str(error)))
             continue
         if product is Product.PERP and entry.contractType not in _PERPETUAL:
             name = _dated_name(entry)
