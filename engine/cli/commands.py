@@ -205,6 +205,66 @@ async def status(options: argparse.Namespace) -> int:
     return 0 if result["ready"] else 1
 
 
+# -------------------------------------------------------------------------------------------- record
+
+
+async def record(options: argparse.Namespace) -> int:
+    """``record``: market data to Parquet for a while."""
+    config = load(options)
+    section = msgspec.structs.replace(
+        config.recorder,
+        enabled=True,
+        directory=options.out or config.recorder.directory,
+        snapshot_interval_ms=int(options.interval * 1000),
+        snapshot_depth=options.depth,
+        flush_interval_ms=min(config.recorder.flush_interval_ms, max(500, int(options.duration * 500))),
+    )
+    config = narrowed(config, tuple(options.pair), options.exchange)
+    config = msgspec.structs.replace(config, recorder=section)
+    log = EventLog("warning", "json" if options.json else "auto")
+    engine = Engine(config, log, with_control=False)
+    try:
+        await engine.start()
+        await _wait_ready(engine, is_quiet=options.json)
+        await _count_down(options.duration, engine, is_quiet=options.json or not sys.stderr.isatty())
+    finally:
+        await engine.stop()
+        log.close()
+    assert engine.recorder is not None
+    stats = {**engine.recorder.stats(), "directory": section.directory}
+    if options.json:
+        output.print_json(stats)
+    else:
+        print(
+            f"{stats['rows_written']} rows in {stats['files']} files under {section.directory}"
+            f" ({stats['rows_dropped']} dropped, {stats['rows_lost']} lost)"
+        )
+    return 1 if stats["rows_dropped"] or stats["rows_lost"] else 0
+
+
+async def _count_down(seconds: float, engine: Engine, is_quiet: bool) -> None:
+    """Wait, showing progress, until the time is over or a signal asks to stop."""
+    import signal
+
+    from rich.console import Console
+    from rich.progress import Progress
+
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    end = loop.time() + seconds
+    with Progress(console=Console(stderr=True), disable=is_quiet, transient=True) as progress:
+        task = progress.add_task("recording", total=seconds)
+        while not stop.is_set() and loop.time() < end:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), min(0.25, max(0.01, end - loop.time())))
+            assert engine.recorder is not None
+            rows = engine.recorder.rows_written + engine.recorder.stats()["rows_waiting"]
+            done = seconds - max(0.0, end - loop.time())
+            progress.update(task, completed=done, description=f"recording, {rows} rows")
+
+
 # --------------------------------------------------------------------------------------------- other
 
 

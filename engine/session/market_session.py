@@ -77,9 +77,11 @@ class MarketSession:
                 self._syncs[book.book_id] = BookSync(
                     book, self.feed, desk.request, self._changed, frames_max=buffer_frames_max
                 )
+        self.on_live: Callable[[BookLike], None] | None = None
         self._acks_wanted = 0
         self._acks_deadline_ns = 0
         self._is_dropping = False
+        self._is_stopping = False
         self.session = WebSocketSession(
             name=plan.name,
             url=lambda: plan.url,
@@ -104,6 +106,7 @@ class MarketSession:
 
     async def stop(self) -> None:
         """Close."""
+        self._is_stopping = True
         await self.session.stop()
         for sync in self._syncs.values():
             sync.lost("stopped")
@@ -166,6 +169,8 @@ class MarketSession:
         if cause == "":
             if book.book_id not in self._announced:
                 self._announced.add(book.book_id)
+                if self.on_live is not None:
+                    self.on_live(book)
                 self._log.emit(
                     events.BOOK_SYNCED,
                     venue=instrument.venue,
@@ -175,6 +180,8 @@ class MarketSession:
                 )
             return
         self._announced.discard(book.book_id)
+        if self._is_stopping:
+            return
         self._log.emit(
             events.BOOK_LOST,
             venue=instrument.venue,

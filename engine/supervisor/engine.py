@@ -20,6 +20,7 @@ from engine.model.instrument import Product
 from engine.model.market import Side
 from engine.model.orders import TimeInForce
 from engine.model.ports import Clock
+from engine.recorder.recorder import Recorder, boot_id
 from engine.router.client_ids import ClientIds
 from engine.supervisor import wiring
 from engine.supervisor.embedded_sim import SimulatedExchange
@@ -37,7 +38,7 @@ from engine.transport.tls import client_context
 TICK_S = 0.1
 STALL_NS = 1_000_000_000
 """The loop not running for this long makes every book suspect: what came meanwhile is old news."""
-STOP_S = 10.0
+STOP_S = 15.0
 BOOK_IDS_PER_PRODUCT = 10_000
 
 
@@ -67,6 +68,8 @@ class Engine:
         self._poll: BusyPoll | None = None
         self.stalls = 0
         self.has_failed = False
+        self.recorder: Recorder | None = None
+        self._next_tops_ns = 0
         self.desks: list[TradingDesk] = []
         self._desk_tasks: list[asyncio.Task[None]] = []
 
@@ -102,6 +105,9 @@ class Engine:
         if simulated:
             self.sim = SimulatedExchange(self.log)
             await self.sim.open(config.sim, simulated)
+        if config.recorder.enabled:
+            self.recorder = self._new_recorder()
+            await self.recorder.start()
         self._build_venues()
         self._build_desks()
         for venue in self.venues:
@@ -117,6 +123,28 @@ class Engine:
             quiet = config.loop.busy_poll_ms if config.loop.busy_poll == "adaptive" else 0
             self._poll = BusyPoll(loop, self.clock, self._activity, quiet)
             self._poll.start()
+
+    def _new_recorder(self) -> Recorder:
+        section = self.config.recorder
+        return Recorder(
+            Path(section.directory),
+            boot_id(self.clock.utc_ns()),
+            self.clock,
+            self.log,
+            capacity=section.batch_rows,
+            flush_interval_ms=section.flush_interval_ms,
+            writer=section.writer,
+        )
+
+    def _record(self, now: int) -> None:
+        """Record the best levels when it is time, and hand full columns to the writer."""
+        assert self.recorder is not None
+        section = self.config.recorder
+        if section.snapshot_interval_ms and now >= self._next_tops_ns:
+            self._next_tops_ns = now + section.snapshot_interval_ms * 1_000_000
+            for venue in self.venues:
+                venue.record_tops(section.snapshot_depth)
+        self.recorder.poll()
 
     def _build_venues(self) -> None:
         generator = random.Random(time.time_ns())  # noqa: S311 - jitter, not secrets
@@ -140,6 +168,7 @@ class Engine:
                         tls=self._tls(section.environment),
                         generator=generator,
                         first_book_id=number * BOOK_IDS_PER_PRODUCT,
+                        recorder=self.recorder,
                     )
                 )
 
@@ -213,6 +242,8 @@ class Engine:
                     venue.suspect("the process did not run for a while")
             for venue in self.venues:
                 venue.tick(now)
+            if self.recorder is not None:
+                self._record(now)
             if not self.is_ready:
                 self._check_ready(now)
 
@@ -350,6 +381,8 @@ class Engine:
         await asyncio.gather(*[desk.stop() for desk in self.desks])
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await asyncio.gather(*[venue.stop() for venue in self.venues])
+        if self.recorder is not None:
+            await self.recorder.close()
 
     # ------------------------------------------------------------------------------------ questions
 
@@ -451,6 +484,7 @@ class Engine:
             "log_lines_dropped": self.log.dropped,
             "events": self.log.counts,
             "venues": [venue.health() for venue in self.venues],
+            "recorder": self.recorder.stats() if self.recorder else None,
             "trading": [desk.view() for desk in self.desks],
             "orders": [row for desk in self.desks for row in desk.router.view()] if with_orders else None,
         }

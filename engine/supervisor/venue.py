@@ -15,6 +15,7 @@ from engine.model.errors import InstrumentUnknown, NotSent, ProtocolViolation, U
 from engine.model.instrument import Instrument, Product
 from engine.model.market import BookState, FundingUpdate, TopOfBook, Trade
 from engine.model.ports import Clock
+from engine.recorder.recorder import Recorder
 from engine.session.market_session import MarketSession, MarketTaps
 from engine.session.snapshots import SnapshotDesk
 from engine.telemetry import events
@@ -54,6 +55,7 @@ class VenueProduct:
         tls: ssl.SSLContext | None,
         generator: random.Random,
         first_book_id: int,
+        recorder: Recorder | None = None,
     ) -> None:
         self.venue = adapter.venue
         self.product: Product = adapter.product
@@ -77,7 +79,7 @@ class VenueProduct:
         self.tops: dict[str, TopOfBook] = {}
         self.trades: dict[str, deque[Trade]] = {}
         self.funding: dict[str, FundingUpdate] = {}
-        self.trade_listeners: list[Any] = []
+        self._recorder = recorder
         self.state = "starting"
         self.error = ""
         self.is_listed = asyncio.Event()
@@ -159,6 +161,8 @@ class VenueProduct:
             self.books[universal] = book
             self._by_book_id[book.book_id] = instrument
             self.trades[universal] = deque(maxlen=TRADES_KEPT)
+            if self._recorder is not None:
+                self._recorder.describe(book.book_id, instrument)
         self._log.emit(
             events.INSTRUMENTS_LOADED,
             venue=self.venue,
@@ -188,7 +192,7 @@ class VenueProduct:
     def _session(self, plan: ConnectionPlan) -> MarketSession:
         assert self._desk is not None
         market_data = self._config.market_data
-        return MarketSession(
+        session = MarketSession(
             plan,
             self.adapter,
             self.instruments,
@@ -203,6 +207,22 @@ class VenueProduct:
             buffer_frames_max=market_data.buffer_frames_max,
             stale_after_ms=market_data.stale_after_ms,
         )
+        if self._recorder is not None and session.feed is not None:
+            session.feed.rows = self._recorder.deltas
+            session.on_live = self._record_whole
+        return session
+
+    def _record_whole(self, book: BookLike) -> None:
+        """Record every level of a book that just became LIVE: the base that recorded deltas apply to."""
+        assert self._recorder is not None
+        self._recorder.record_snapshot(book, -1)
+
+    def record_tops(self, depth: int) -> None:
+        """Record the best levels of every LIVE book."""
+        if self._recorder is not None:
+            for book in self.books.values():
+                if book.is_live:
+                    self._recorder.record_snapshot(book, depth)
 
     async def stop(self) -> None:
         """Close every connection."""
@@ -229,8 +249,8 @@ class VenueProduct:
 
     def _on_trade(self, trade: Trade) -> None:
         self.trades[trade.universal].append(trade)
-        for listener in self.trade_listeners:
-            listener(trade)
+        if self._recorder is not None:
+            self._recorder.record_trade(self.venue, trade)
 
     def _on_top(self, top: TopOfBook) -> None:
         self.tops[top.universal] = top
