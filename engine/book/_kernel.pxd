@@ -62,6 +62,8 @@ cdef struct Side:
 cdef class DepthFeed(FrameSink):
     cdef Key keys[16]
     cdef int key_count
+    cdef signed char first_key[256]
+    cdef signed char next_key[16]
     cdef int rule
     cdef int route_parts
     cdef int64_t time_unit_ns

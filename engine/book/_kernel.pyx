@@ -8,9 +8,10 @@ So a bad frame changes nothing but the book's state. ``pure.py`` is the readable
 
 import numpy as np
 
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport INT64_MAX
 from libc.stdlib cimport calloc, free, malloc, realloc
-from libc.string cimport memcmp, memmove
+from libc.string cimport memcmp, memmove, memset
 
 from engine.model._native cimport mono_now_ns, utc_now_ns
 
@@ -68,10 +69,13 @@ cdef enum:
 cdef tuple STATE_NAMES = tuple(state.name for state in BookState)
 cdef int64_t NONE = -1
 cdef int64_t POWER10[19]
+cdef int64_t FITS[19]  # the largest mantissa that can be multiplied by that power
 cdef int _power
 POWER10[0] = 1
 for _power in range(1, 19):
     POWER10[_power] = POWER10[_power - 1] * 10
+for _power in range(19):
+    FITS[_power] = INT64_MAX // POWER10[_power]
 
 assert (int(Feed.APPLIED), int(Feed.CROSSED), int(BookState.LIVE)) == (APPLIED, CROSSED, LIVE)
 assert (int(SequenceRule.RANGE), int(SequenceRule.PREVIOUS)) == (RANGE, PREVIOUS)
@@ -367,6 +371,7 @@ cdef class DepthFeed(FrameSink):
 
     def __init__(self, schema):
         self.key_count = 0
+        memset(self.first_key, -1, sizeof(self.first_key))
         self.rule = int(schema.rule)
         if self.rule not in (RANGE, PREVIOUS):
             raise UsageError(f"the kernel does not know the sequence rule {schema.rule!r}")
@@ -422,6 +427,8 @@ cdef class DepthFeed(FrameSink):
                 raise UsageError(f"schema key {key!r} is used twice")
         for i in range(<int>len(raw)):
             self.keys[self.key_count].text[i] = raw[i]
+        self.next_key[self.key_count] = self.first_key[<uint8_t>raw[0]]
+        self.first_key[<uint8_t>raw[0]] = <signed char>self.key_count
         self.keys[self.key_count].length = <int>len(raw)
         self.keys[self.key_count].action = action
         self.key_count += 1
@@ -475,11 +482,15 @@ cdef class DepthFeed(FrameSink):
         cdef int outcome = self.process(data, size, mono_ns, utc_ns)
         return 1 if outcome == PASS else 0
 
-    def feed_code(self, const unsigned char[::1] data not None, int64_t mono_ns=0, int64_t utc_ns=0):
+    def feed_code(self, object data, int64_t mono_ns=0, int64_t utc_ns=0):
         """Feed one frame and return its ``Feed`` code as an int; the benchmark's and replay's entry."""
-        if data.shape[0] == 0:
+        cdef const unsigned char[::1] view
+        if type(data) is bytes:  # by far the commonest, and without a buffer to acquire and release
+            return self.process(PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data), mono_ns, utc_ns)
+        view = data
+        if view.shape[0] == 0:
             return PASS
-        return self.process(<const char*>&data[0], data.shape[0], mono_ns, utc_ns)
+        return self.process(<const char*>&view[0], view.shape[0], mono_ns, utc_ns)
 
     @property
     def last_outcome(self):
@@ -601,11 +612,10 @@ cdef class DepthFeed(FrameSink):
                 return BROKEN
             action = SKIP
             if not escaped:
-                for i in range(self.key_count):
-                    if (
-                        self.keys[i].length == size
-                        and self.keys[i].text[0] == <char>text[0]
-                        and (size == 1 or memcmp(self.keys[i].text, text, size) == 0)
+                i = self.first_key[text[0]] if size else -1
+                while i >= 0:
+                    if self.keys[i].length == size and (
+                        size == 1 or memcmp(self.keys[i].text, text, size) == 0
                     ):
                         action = self.keys[i].action
                         if action != CONTAINER:
@@ -613,6 +623,7 @@ cdef class DepthFeed(FrameSink):
                                 self.is_bad = True  # a repeated key: which value is meant is unknown
                             self.seen |= <uint64_t>1 << i
                         break
+                    i = self.next_key[i]
             while self.cursor < self.end and is_space(self.cursor[0]):
                 self.cursor += 1
             if self.cursor >= self.end or self.cursor[0] != c':':
@@ -837,7 +848,7 @@ cdef class DepthFeed(FrameSink):
         if whole + fraction > 18:
             # Too long to trust the running product: take it again without the fraction's trailing zeros.
             last = p
-            while fraction and last[-1] == 48:
+            while fraction and (last - 1)[0] == 48:
                 last -= 1
                 fraction -= 1
             if whole + fraction > 18:
@@ -1119,10 +1130,9 @@ cdef inline int scale_number(Number* number, int scale) noexcept nogil:
     if shift == 0:
         return 0
     if shift > 0:
-        power = POWER10[shift]
-        if number.mantissa > INT64_MAX // power:
+        if number.mantissa > FITS[shift]:
             return 1
-        number.mantissa *= power
+        number.mantissa *= POWER10[shift]
         return 0
     if shift < -18:
         return number.mantissa != 0
