@@ -67,6 +67,7 @@ cdef class DepthFeed(FrameSink):
     cdef int rule
     cdef int route_parts
     cdef int64_t time_unit_ns
+    cdef int64_t time_max
     cdef bint has_previous
     cdef dict books_by_route
     # open-addressed hash of route bytes

@@ -381,6 +381,7 @@ cdef class DepthFeed(FrameSink):
         if self.route_parts not in (1, 2):
             raise UsageError("a schema has one or two route keys")
         self.time_unit_ns = schema.time_unit_ns
+        self.time_max = INT64_MAX // self.time_unit_ns  # later than that is no time in this unit
         self.has_previous = schema.previous_key is not None
         for action, key in zip((ROUTE0, ROUTE1), schema.route_keys):
             self._add_key(key, action)
@@ -587,6 +588,8 @@ cdef class DepthFeed(FrameSink):
             or not self.bid_side.is_seen
             or not self.ask_side.is_seen
             or (self.rule == PREVIOUS and self.previous_id < 0)
+            or self.event_time > self.time_max
+            or self.transaction_time > self.time_max
         ):
             self.is_bad = True
         return OK

@@ -371,6 +371,8 @@ class PureDepthFeed:
             fields["previous"] = _integer(fields.get(schema.previous_key))
         for name, key in (("event", schema.event_time_key), ("transaction", schema.transaction_time_key)):
             fields[name] = _integer(fields[key]) if key is not None and key in fields else 0
+            if fields[name] * schema.time_unit_ns >= 2**63:
+                raise _Bad  # later than that is no time in this unit
         levels: list[tuple[int, int, int]] = []
         for side, key in ((0, schema.bids_key), (1, schema.asks_key)):
             rows = fields.get(key)
