@@ -189,15 +189,6 @@ CIRCUIT_OPENED = _event(
     "seconds",
 )
 CIRCUIT_CLOSED = _event("circuit.closed", "info", "Requests flow again.", "venue", "product")
-LIMIT_REACHED = _event(
-    "limit.reached",
-    "warning",
-    "A venue's rate limit or our budget for it is used up.",
-    "venue",
-    "product",
-    "limit",
-    "wait_ms",
-)
 TASK_FAILED = _event(
     "task.failed", "error", "A background task died and is started again.", "task", "error", "retry_s"
 )
