@@ -243,7 +243,7 @@ def _nearest(word: str, known: Iterable[str]) -> str:
 def _readable(text: str, struct: type[msgspec.Struct], prefix: str) -> str:
     """Turn msgspec's message into ``key: what is wrong; what would be right``."""
     message, _, where = text.partition(" - at ")
-    path = where.strip("`").removeprefix("$").removeprefix(".").replace("[...]", "[]")
+    path = re.sub(r"\[(\.\.\.|[0-9]+)\]", "[]", where.strip("`").removeprefix("$").removeprefix("."))
     key = ".".join(part for part in (prefix, path) if part)
     wrong = re.fullmatch(r"Invalid enum value '(.*)'", message)
     if wrong:

@@ -312,10 +312,9 @@ def _restriction(name: str, config: Config, has_keys: bool) -> str:
     return ""
 
 
-def sim(options: argparse.Namespace) -> int:
+def sim(arguments: list[str]) -> int:
     """``sim``: replace this process by the simulated exchange."""
-    arguments = [sys.executable, "-m", "engine.sim", *options.arguments]
-    os.execv(sys.executable, arguments)  # noqa: S606 - our own program, no shell
+    os.execv(sys.executable, [sys.executable, "-m", "engine.sim", *arguments])  # noqa: S606 - our own program, no shell
 
 
 def explain(error: EngineError, is_json: bool) -> int:

@@ -18,7 +18,7 @@ def main(argv: list[str], runner: Runner) -> int:
     if argv[:1] == ["sim"]:  # everything after it belongs to the simulated exchange
         from engine.cli import commands
 
-        return commands.sim(build_parser().parse_args(["sim", "--", *argv[1:]]))
+        return commands.sim(argv[1:])
     options = build_parser().parse_args(argv)
     from engine.cli import commands
 

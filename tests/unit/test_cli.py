@@ -1,0 +1,97 @@
+"""The command line as a person or a script meets it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from engine.cli.parser import build_parser
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def engine(*arguments: str, cwd: Path = ROOT, **environ: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "engine", *arguments],
+        cwd=cwd, capture_output=True, text=True, timeout=60,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "NO_COLOR": "1", **environ},
+    )  # fmt: skip
+
+
+COMMANDS = ["run", "quotes", "book", "place", "cancel", "status", "record", "replay", "check-config"]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_with_examples(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        build_parser().parse_args([command, "--help"])
+    assert caught.value.code == 0
+    text = capsys.readouterr().out
+    assert "examples:" in text
+    assert f"python -m engine {command}" in text
+    assert "--json" in text
+
+
+def test_sim_help_is_the_simulators_own() -> None:
+    done = engine("sim", "--help")
+    assert done.returncode == 0
+    assert "--endpoints" in done.stdout
+
+
+def test_check_config() -> None:
+    done = engine("check-config", "--json")
+    assert done.returncode == 0, done.stderr
+    (venue,) = json.loads(done.stdout)["venues"]
+    assert venue["venue"] == "binance"
+    assert venue["orders"] is True
+
+
+def test_live_profile_says_that_no_orders_leave(tmp_path: Path) -> None:
+    done = engine(
+        "check-config", "--config", "config/engine-live.toml", BINANCE_API_KEY="k", BINANCE_API_SECRET="s"
+    )
+    assert done.returncode == 0, done.stderr
+    assert "live_orders is false" in done.stdout
+
+
+def test_a_bad_file_is_one_line_and_exit_78(tmp_path: Path) -> None:
+    bad = tmp_path / "bad.toml"
+    bad.write_text("[loop]\nbusy_pol = 'off'\n")
+    done = engine("run", "--config", str(bad))
+    assert done.returncode == 78
+    assert done.stderr.strip().splitlines() == [
+        f'error: {bad}: unknown key loop.busy_pol; did you mean "busy_poll"?'
+    ]
+    as_json = engine("check-config", "--json", "--config", str(bad))
+    assert as_json.returncode == 78
+    assert json.loads(as_json.stdout)["ok"] is False
+
+
+def test_status_without_an_engine_says_the_next_step(tmp_path: Path) -> None:
+    own = tmp_path / "own.toml"
+    own.write_text((ROOT / "engine.toml").read_text().replace("run/engine.sock", str(tmp_path / "none.sock")))
+    done = engine("status", "--config", str(own))
+    assert done.returncode == 64
+    assert "python -m engine run" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [
+        (["replay", "missing.rec", "--venue", "binance", "--product", "spot"], "missing.rec"),
+        (["replay", "README.md", "--venue", "binance", "--product", "spot"], "unknown format"),
+        (["replay", "README.md", "--venue", "kraken", "--product", "spot"], "known are binance"),
+        (["book", "BTC/USDT", "--depth", "0"], "from 1 to 1000000"),
+        (["record", "--exchange", "binance", "--pair", "BTC/USDT", "--duration", "x"], "number of seconds"),
+    ],
+)  # fmt: skip
+def test_bad_arguments(arguments: list[str], part: str) -> None:
+    done = engine(*arguments)
+    assert done.returncode != 0
+    assert part in done.stderr
+    assert "Traceback" not in done.stderr
