@@ -2,8 +2,8 @@
 """The compiled receive callback: stamps a frame, hands its bytes to the sink, and keeps RFC 6455.
 
 Compiled against picows' ``.pxd``, so picows is pinned exactly. ``listener.py`` is the twin in Python.
-picows checks opcodes, masks, lengths and control frames; reserved bits, fragment order, UTF-8 and close
-codes are left to its user and are done here.
+picows checks opcodes, masks, lengths and control frames, and says what it found through ``violated``;
+reserved bits, fragment order, UTF-8 and close codes are left to its user and are done here.
 """
 
 from cpython.bytes cimport PyBytes_FromStringAndSize
@@ -13,6 +13,9 @@ from picows.picows cimport WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransp
 
 from engine.model._native cimport FrameSink, mono_now_ns, utc_now_ns
 
+cdef int64_t NS_PER_S = 1000000000
+# More pings than this in a second are left unanswered, which RFC 6455 5.5.3 allows.
+cdef int PONGS_PER_S = 50
 _INVALID_UTF8 = "invalid UTF-8"
 
 
@@ -31,6 +34,7 @@ cdef class FrameListener(WSListener):
         last_mono_ns: when anything was last received.
         messages, bytes_received: counters of this connection.
         close_reason: why the connection ended, in a few words.
+        is_closing: a close frame was received or the connection was cut; nothing is delivered any more.
     """
 
     cdef FrameSink sink
@@ -42,7 +46,9 @@ cdef class FrameListener(WSListener):
     cdef Py_ssize_t message_bytes_max
     cdef bytearray parts
     cdef int parts_type
-    cdef bint is_closing
+    cdef readonly bint is_closing
+    cdef int64_t pongs_since_ns
+    cdef int pongs
     cdef readonly WSTransport transport
     cdef readonly int64_t last_mono_ns
     cdef readonly int64_t messages
@@ -75,8 +81,8 @@ cdef class FrameListener(WSListener):
         cdef int64_t utc_ns
         cdef int kind = frame.msg_type
         self.last_mono_ns = mono_ns
-        if self.is_closing:
-            return  # data after a close frame says nothing any more
+        if self.is_closing or (transport.is_close_frame_sent and kind != WSMsgType.CLOSE):
+            return  # what comes after a close frame, or a broken rule, says nothing any more
         if frame.rsv1 or frame.rsv2 or frame.rsv3:
             self.refuse(1002, "reserved bits are set")
             return
@@ -86,7 +92,7 @@ cdef class FrameListener(WSListener):
             self.bytes_received += frame.payload_size
             self.deliver(frame.payload_ptr, frame.payload_size, kind, mono_ns, utc_ns)
         elif kind == WSMsgType.PING:
-            transport.send_pong(frame.get_payload_as_bytes())
+            self.answer_ping(frame, mono_ns)
         elif kind == WSMsgType.PONG:
             self.on_pong(mono_ns)
         elif kind == WSMsgType.CLOSE:
@@ -99,15 +105,16 @@ cdef class FrameListener(WSListener):
         try:
             if self.sink is not None and self.sink.on_frame(data, size, mono_ns, utc_ns) == 0:
                 return 0
-            payload = PyBytes_FromStringAndSize(data, size)
-            if kind == WSMsgType.TEXT:
-                PyUnicode_DecodeUTF8(data, size, NULL)
-        except UnicodeDecodeError:
-            self.refuse(1007, _INVALID_UTF8)
-            return 0
-        except Exception as error:
+        except Exception as error:  # a message that cannot be handled must not cost the connection
             self.on_quarantine(PyBytes_FromStringAndSize(data, size), error)
             return 0
+        if kind == WSMsgType.TEXT:
+            try:
+                PyUnicode_DecodeUTF8(data, size, NULL)
+            except UnicodeDecodeError:
+                self.refuse(1007, _INVALID_UTF8)
+                return 0
+        payload = PyBytes_FromStringAndSize(data, size)
         try:
             self.on_message(payload, mono_ns, utc_ns)
         except Exception as error:
@@ -138,40 +145,57 @@ cdef class FrameListener(WSListener):
             self.deliver(<const char*>parts, len(parts), self.parts_type, mono_ns, utc_now_ns())
         return 0
 
+    cdef int answer_ping(self, WSFrame frame, int64_t mono_ns) except -1:
+        if mono_ns - self.pongs_since_ns >= NS_PER_S:
+            self.pongs_since_ns = mono_ns
+            self.pongs = 0
+        self.pongs += 1
+        if self.pongs <= PONGS_PER_S:
+            self.transport.send_pong(frame.get_payload_as_bytes())
+        return 0
+
     cdef int closed_by_peer(self, WSFrame frame) except -1:
         cdef bytes payload = frame.get_payload_as_bytes()
-        cdef int code
+        cdef int code = 1000  # what an empty close frame is answered with
+        text = ""
         if len(payload) == 1:
             self.refuse(1002, "close frame of one byte")
             return 0
-        if not payload:
-            self.close_reason = self.close_reason or "closed by the peer"
-            self.is_closing = True
-            self.transport.send(WSMsgType.CLOSE, b"")
-            self.transport.disconnect()
-            return 0
-        code = (payload[0] << 8) | payload[1]
-        if not (1000 <= code <= 1003 or 1007 <= code <= 1014 or 3000 <= code <= 4999):
-            self.refuse(1002, f"close code {code}")
-            return 0
-        try:
-            text = payload[2:].decode("utf-8")
-        except UnicodeDecodeError:
-            self.refuse(1007, _INVALID_UTF8)
-            return 0
-        self.close_reason = self.close_reason or f"closed by the peer: {code} {text[:80]}".rstrip()
+        if payload:
+            code = (payload[0] << 8) | payload[1]
+            if not (1000 <= code <= 1003 or 1007 <= code <= 1014 or 3000 <= code <= 4999):
+                self.refuse(1002, f"close code {code}")
+                return 0
+            try:
+                text = f": {code} {payload[2:].decode('utf-8')[:80]}".rstrip()
+            except UnicodeDecodeError:
+                self.refuse(1007, _INVALID_UTF8)
+                return 0
+        self.close_reason = self.close_reason or f"closed by the peer{text}"
         self.is_closing = True
-        self.transport.send(WSMsgType.CLOSE, payload[:2])
+        self.transport.send_close(<WSCloseCode>code)
         self.transport.disconnect()
         return 0
+
+    def violated(self, int code, str reason):
+        """Note why picows is about to fail the connection, or answer the close frame that came just before.
+
+        picows parses one frame ahead: at this point a close frame may be waiting for its delivery, and
+        whatever follows it must not change the answer.
+        """
+        handshake = self.transport.close_handshake
+        if handshake is not None and handshake.recv is not None:
+            self.transport.send_close(handshake.recv.code or WSCloseCode.OK)
+        elif not self.close_reason:
+            self.close_reason = f"protocol violation: {code} {reason}"
 
     cpdef refuse(self, int code, str reason):
         """Close with ``code`` because the peer broke the protocol."""
         if self.is_closing:
             return
         self.is_closing = True
-        self.close_reason = f"protocol violation: {reason}"
-        self.transport.send(WSMsgType.CLOSE, code.to_bytes(2, "big") + reason.encode()[:100])
+        self.close_reason = f"protocol violation: {code} {reason}"
+        self.transport.send_close(<WSCloseCode>code, reason.encode()[:100])
         self.transport.disconnect()
 
     def close(self, int code, str reason):
@@ -181,8 +205,9 @@ cdef class FrameListener(WSListener):
             self.transport.send_close(<WSCloseCode>code, reason.encode()[:100])
 
     def abort(self, str reason):
-        """Cut the connection now."""
+        """Cut the connection now; nothing more is delivered, not even what is in the buffer already."""
         self.close_reason = self.close_reason or reason
+        self.is_closing = True
         if self.transport is not None:
             self.transport.disconnect(False)
 

@@ -17,6 +17,10 @@ class Sink(Protocol):
         ...
 
 
+PONGS_PER_S = 50
+"""More pings than this in a second are left unanswered, which RFC 6455 5.5.3 allows."""
+
+
 class PureFrameListener(WSListener):
     """See ``_listener.FrameListener``; the same arguments, attributes and rules."""
 
@@ -39,7 +43,9 @@ class PureFrameListener(WSListener):
         self._message_bytes_max = message_bytes_max
         self._parts: bytearray | None = None
         self._parts_type = WSMsgType.TEXT
-        self._is_closing = False
+        self._pongs_since_ns = 0
+        self._pongs = 0
+        self.is_closing = False
         self.transport: WSTransport | None = None
         self.last_mono_ns = 0
         self.messages = 0
@@ -61,16 +67,16 @@ class PureFrameListener(WSListener):
         """Stamp and route one frame."""
         mono_ns = time.monotonic_ns()
         self.last_mono_ns = mono_ns
-        if self._is_closing:
-            return
+        kind = frame.msg_type
+        if self.is_closing or (transport.is_close_frame_sent and kind != WSMsgType.CLOSE):
+            return  # what comes after a close frame, or a broken rule, says nothing any more
         if frame.rsv1 or frame.rsv2 or frame.rsv3:
             self.refuse(1002, "reserved bits are set")
             return
-        kind = frame.msg_type
         if kind in (WSMsgType.TEXT, WSMsgType.BINARY) and frame.fin and self._parts is None:
             self._deliver(frame.get_payload_as_bytes(), kind, mono_ns)
         elif kind == WSMsgType.PING:
-            transport.send_pong(frame.get_payload_as_bytes())
+            self._answer_ping(frame, mono_ns)
         elif kind == WSMsgType.PONG:
             self._on_pong(mono_ns)
         elif kind == WSMsgType.CLOSE:
@@ -85,13 +91,27 @@ class PureFrameListener(WSListener):
         try:
             if self._sink is not None and self._sink.feed(payload, mono_ns, utc_ns):
                 return
-            if kind == WSMsgType.TEXT:
-                payload.decode("utf-8")
-            self._on_message(payload, mono_ns, utc_ns)
-        except UnicodeDecodeError:
-            self.refuse(1007, "invalid UTF-8")
         except Exception as error:  # a message that cannot be handled must not cost the connection
             self._on_quarantine(payload, error)
+            return
+        if kind == WSMsgType.TEXT:
+            try:
+                payload.decode("utf-8")
+            except UnicodeDecodeError:
+                self.refuse(1007, "invalid UTF-8")
+                return
+        try:
+            self._on_message(payload, mono_ns, utc_ns)
+        except Exception as error:
+            self._on_quarantine(payload, error)
+
+    def _answer_ping(self, frame: WSFrame, mono_ns: int) -> None:
+        assert self.transport is not None
+        if mono_ns - self._pongs_since_ns >= 1_000_000_000:
+            self._pongs_since_ns, self._pongs = mono_ns, 0
+        self._pongs += 1
+        if self._pongs <= PONGS_PER_S:
+            self.transport.send_pong(frame.get_payload_as_bytes())
 
     def _gather(self, frame: WSFrame, kind: WSMsgType, mono_ns: int) -> None:
         if kind == WSMsgType.CONTINUATION:
@@ -117,41 +137,55 @@ class PureFrameListener(WSListener):
         if len(payload) == 1:
             self.refuse(1002, "close frame of one byte")
             return
-        reason = "closed by the peer"
+        code, text = 1000, ""  # an empty close frame is answered with 1000
         if payload:
             code = int.from_bytes(payload[:2], "big")
             if not (1000 <= code <= 1003 or 1007 <= code <= 1014 or 3000 <= code <= 4999):
                 self.refuse(1002, f"close code {code}")
                 return
             try:
-                text = payload[2:].decode("utf-8")
+                text = f": {code} {payload[2:].decode('utf-8')[:80]}".rstrip()
             except UnicodeDecodeError:
                 self.refuse(1007, "invalid UTF-8")
                 return
-            reason = f"closed by the peer: {code} {text[:80]}".rstrip()
-        self.close_reason = self.close_reason or reason
-        self._is_closing = True
-        self.transport.send(WSMsgType.CLOSE, payload[:2])
+        self.close_reason = self.close_reason or f"closed by the peer{text}"
+        self.is_closing = True
+        self.transport.send_close(WSCloseCode(code))
         self.transport.disconnect()
+
+    def violated(self, code: int, reason: str) -> None:
+        """Note why picows is about to fail the connection, or answer the close frame that came just before.
+
+        picows parses one frame ahead: at this point a close frame may be waiting for its delivery, and
+        whatever follows it must not change the answer.
+        """
+        assert self.transport is not None
+        handshake = self.transport.close_handshake
+        if handshake is not None and handshake.recv is not None:
+            received = handshake.recv.code
+            self.transport.send_close(WSCloseCode.OK if received == WSCloseCode.NO_INFO else received)
+        elif not self.close_reason:
+            self.close_reason = f"protocol violation: {code} {reason}"
 
     def refuse(self, code: int, reason: str) -> None:
         """Close with ``code`` because the peer broke the protocol."""
-        if self._is_closing or self.transport is None:
+        if self.is_closing or self.transport is None:
             return
-        self._is_closing = True
-        self.close_reason = f"protocol violation: {reason}"
-        self.transport.send(WSMsgType.CLOSE, code.to_bytes(2, "big") + reason.encode()[:100])
+        self.is_closing = True
+        self.close_reason = f"protocol violation: {code} {reason}"
+        self.transport.send_close(WSCloseCode(code), reason.encode()[:100])
         self.transport.disconnect()
 
     def close(self, code: int, reason: str) -> None:
         """Begin a clean close."""
-        if not self._is_closing and self.transport is not None:
+        if not self.is_closing and self.transport is not None:
             self.close_reason = reason
             self.transport.send_close(WSCloseCode(code), reason.encode()[:100])
 
     def abort(self, reason: str) -> None:
-        """Cut the connection now."""
+        """Cut the connection now; nothing more is delivered, not even what is in the buffer already."""
         self.close_reason = self.close_reason or reason
+        self.is_closing = True
         if self.transport is not None:
             self.transport.disconnect(False)
 

@@ -1,4 +1,4 @@
-"""WebSocket sessions that stay up: connect, watch for silence, reconnect, close cleanly.
+"""WebSocket sessions that stay up: connect, watch for silence, reconnect, replace in time, close cleanly.
 
 A session owns one logical connection. Each physical connection it makes has an epoch; what an older one
 still delivers is dropped. Frames go to a ``FrameSink`` in C first and only then, if the sink passes them
@@ -8,33 +8,37 @@ on, to a Python handler. Handlers may raise: the message is set aside and counte
 from __future__ import annotations
 
 import asyncio
-import logging
+import contextlib
 import socket
 import ssl
+import sys
+import zlib
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
-from picows import WSError, WSMsgType, ws_connect
+from picows import WSHandshakeError, WSMsgType, ws_connect
 
 from engine.model.errors import NotSent
 from engine.model.ports import Clock, MessageHandler
 from engine.model.wire import ConnectionRules
+from engine.transport.dial import Dialer
 from engine.transport.listener import FrameListener
 from engine.transport.reconnect import Backoff, ConnectionBudget
 
-CONNECT_TIMEOUT_S = 5.0
+DIAL_TIMEOUT_S = 3.0
+OPEN_TIMEOUT_S = 5.0
+"""From the first SYN to the upgraded connection, TLS included."""
 CLOSE_TIMEOUT_S = 1.0
 MESSAGE_BYTES_MAX = 16 * 1024 * 1024
 OUTBOUND_BYTES_MAX = 1024 * 1024
 STABLE_AFTER_S = 10.0
 """A connection that lived this long has proven itself: the next loss is retried at once."""
-
-_QUIET = logging.getLogger("engine.transport.picows")
-_QUIET.addHandler(logging.NullHandler())
-_QUIET.propagate = False
-_QUIET.setLevel(logging.CRITICAL + 1)
+REFUSED_PAUSE_S = 5
+"""Pause after an upgrade refused for rate or ban that does not say how long."""
+REFUSED_PAUSE_S_MAX = 3 * 24 * 3600
+ROTATE_RETRY_S = 60.0
 
 
 class SessionUp(msgspec.Struct, frozen=True):
@@ -54,20 +58,53 @@ class SessionDown(msgspec.Struct, frozen=True):
     was_up: bool
 
 
+class _Ears:
+    """Stands where picows expects a logger: the one place where it says why it fails a connection."""
+
+    def __init__(self) -> None:
+        self.listener: Any = None
+
+    def isEnabledFor(self, level: int) -> bool:  # noqa: N802  # the logger's own name for it
+        return False
+
+    def debug(self, message: str, *args: object) -> None: ...
+
+    info = warning = debug
+
+    def error(self, message: str, *args: object) -> None:
+        """Take the code and the reason of a broken rule: the arguments of picows' WSProtocolError."""
+        if self.listener is not None and args and isinstance(args[0], tuple) and len(args[0]) == 2:
+            code, reason = args[0]
+            self.listener.violated(int(code), str(reason))
+
+    def exception(self, message: str, *args: object) -> None:
+        """Escalate what the listener itself should have caught."""
+        asyncio.get_running_loop().call_exception_handler(
+            {"message": message % args if args else message, "exception": sys.exc_info()[1]}
+        )
+
+
 class WebSocketSession:
     """One logical WebSocket connection.
 
     Args:
         name: secret-free, for logs and counters.
-        url: called before every attempt; an address may hold a fresh token. It may raise NotSent or
-            return None to say "not now" (counts as a failed attempt).
-        rules: the venue's limits for this kind of connection.
+        url: called before every attempt; an address may hold a fresh token. It may raise, or return None
+            to say "not now"; either counts as a failed attempt.
+        rules: the venue's limits for this kind of connection. Shortly before ``lifetime_s`` the connection
+            is replaced, see :meth:`rotate`.
+        clock: its ``mono_ns`` must be CLOCK_MONOTONIC, by which frames are stamped.
         sink: takes messages in C first, or None.
         on_message: takes what the sink passed on.
-        on_up, on_down: told of ``SessionUp`` and ``SessionDown``, synchronously.
-        on_quarantine: told (payload, exception) when a handler raised.
+        on_up, on_down: told of ``SessionUp`` and ``SessionDown``, synchronously, ``on_down`` in the very
+            loop tick in which the connection was lost. No SessionDown follows :meth:`stop`.
+        on_quarantine: told (payload, exception) when a handler raised; the payload is empty when it was
+            ``on_up``, ``on_down`` or ``greeting``.
         budget: connection attempts, shared per host.
         tls: context for ``wss``; its verification is never switched off here.
+        greeting: the messages that a fresh connection must hear, sent within the message budget.
+        may_rotate: asked before a planned replacement, e.g. "is nothing in flight?".
+        dialer: opens the sockets; shared, it shares what it learnt of addresses.
     """
 
     def __init__(
@@ -86,6 +123,8 @@ class WebSocketSession:
         sink: Any = None,
         tls: ssl.SSLContext | None = None,
         greeting: Callable[[], tuple[bytes, ...]] = tuple,
+        may_rotate: Callable[[], bool] = lambda: True,
+        dialer: Dialer | None = None,
     ) -> None:
         self.name = name
         self.epoch = 0
@@ -101,11 +140,22 @@ class WebSocketSession:
         self._sink = sink
         self._tls = tls
         self._greeting = greeting
+        self._may_rotate = may_rotate
+        self._dialer = dialer or Dialer()
         self._listener: Any = None
+        self._successor: Any = None
+        self._replaced: Any = None
+        self._last_opened: Any = None
         self._is_open = False
         self._ended = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._greeter: asyncio.Task[None] | None = None
+        self._rotation: asyncio.Task[bool] | None = None
         self._is_stopping = False
+        self._rotate_reason = ""
+        self._rotate_at_ns = 0
+        self._retry_ms = 0
+        self._refused_ms = 0
         self._pong_mono_ns = 0
         self._up_since_ns = 0
         self._next_send_ns = 0
@@ -120,25 +170,34 @@ class WebSocketSession:
         """Connect, and stay connected until :meth:`stop`."""
         assert self._task is None
         self._task = asyncio.get_running_loop().create_task(self._run(), name=f"session {self.name}")
+        self._task.add_done_callback(self._escalate)
 
     async def stop(self) -> None:
         """Close cleanly within about a second and do not reconnect."""
         self._is_stopping = True
-        listener = self._listener
-        if listener is not None and self._is_open:
-            listener.close(1000, "stopping")
-            try:
-                await asyncio.wait_for(self._ended.wait(), CLOSE_TIMEOUT_S)
-            except TimeoutError:
-                listener.abort("close timed out")
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-            self._task = None
+        if self._is_open:
+            self._listener.close(1000, "stopping")
+            if not await self._ends_within(CLOSE_TIMEOUT_S):
+                self._listener.abort("close timed out")
+                await self._ends_within(CLOSE_TIMEOUT_S)
+        if self._replaced is not None:
+            self._replaced.abort("stopping")
+        tasks = [task for task in (self._task, self._greeter, self._rotation) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._task = self._greeter = self._rotation = None
+
+    async def _ends_within(self, seconds: float) -> bool:
+        try:
+            await asyncio.wait_for(self._ended.wait(), seconds)
+        except TimeoutError:
+            return False
+        return True
 
     def drop(self, reason: str) -> None:
-        """Cut the connection now; it is made again at once."""
-        if self._listener is not None and self._is_open:
+        """Cut the connection now, deliver nothing more of it, and make it again at once."""
+        if self._is_open:
             self._backoff.reset()
             self._listener.abort(reason)
 
@@ -164,66 +223,93 @@ class WebSocketSession:
 
     async def _run(self) -> None:
         while not self._is_stopping:
-            wait_ms = self._budget.wait_ms()
-            while wait_ms:
+            while wait_ms := self._budget.wait_ms():
                 await asyncio.sleep(wait_ms / 1000)
-                wait_ms = self._budget.wait_ms()
             self.epoch += 1
             self._ended.clear()
-            reason = await self._connect()
-            was_up = reason is None
-            if was_up:
-                reason = await self._watch()
-            if self._should_stop():
-                break
-            if was_up and self._clock.mono_ns() - self._up_since_ns > STABLE_AFTER_S * 1e9:
-                self._backoff.reset()
-            retry_ms = self._backoff.next_ms()
-            self.reconnects += 1
-            self._on_down(SessionDown(self.name, self.epoch, reason or "", retry_ms, was_up))
-            if retry_ms:
-                await asyncio.sleep(retry_ms / 1000)
+            failure = await self._connect(self._first_listener)
+            if failure is None:
+                await self._watch()
+            elif not self._should_stop():
+                self._report_down(failure, was_up=False)
+            if self._retry_ms and not self._should_stop():
+                await asyncio.sleep(self._retry_ms / 1000)
 
     def _should_stop(self) -> bool:
         return self._is_stopping
 
-    async def _connect(self) -> str | None:
+    def _escalate(self, task: asyncio.Task[None]) -> None:
+        """Nothing may end silently."""
+        if not task.cancelled() and (error := task.exception()) is not None:
+            task.get_loop().call_exception_handler(
+                {"message": f"{task.get_name()} has ended", "exception": error, "task": task}
+            )
+
+    # ---------------------------------------------------------------------------------- opening
+
+    async def _connect(self, new_listener: Callable[[_Ears], Any]) -> str | None:
         """Open a connection; return None, or why it could not be opened."""
+        ears = _Ears()
+        sockets: list[socket.socket] = []
+        self._refused_ms = 0
         try:
             url = self._url()
             if url is None:
                 return "no address yet"
-            secure = urlsplit(url).scheme == "wss"
-            await asyncio.wait_for(
-                ws_connect(
-                    self._new_listener,
-                    url,
-                    ssl_context=self._tls if secure else None,
-                    websocket_handshake_timeout=CONNECT_TIMEOUT_S,
-                    enable_auto_ping=False,
-                    enable_auto_pong=False,
-                    disconnect_on_exception=False,
-                    max_frame_size=MESSAGE_BYTES_MAX,
-                    max_redirects=0,
-                    logger_name=_QUIET,
-                ),
-                CONNECT_TIMEOUT_S + 1.0,
-            )
+            await asyncio.wait_for(self._upgrade(url, new_listener, ears, sockets), OPEN_TIMEOUT_S)
         except TimeoutError:
             return "connect timed out"
         except ssl.SSLCertVerificationError as error:
             return f"certificate refused: {error.verify_message}"
-        except (OSError, WSError, NotSent, ValueError) as error:
+        except WSHandshakeError as error:
+            return self._refused(error)
+        except Exception as error:  # an attempt's edge: whatever it was, the next attempt is later
             return f"cannot connect: {_brief(error)}"
-        if not self._is_open:
-            return "closed during the handshake"
-        return None
+        finally:
+            if not self._has_opened(ears.listener):
+                for each in sockets:  # picows leaves a connection behind whose handshake is given up
+                    with contextlib.suppress(OSError):
+                        each.shutdown(socket.SHUT_RDWR)
+        return None if self._has_opened(ears.listener) else "closed during the handshake"
 
-    def _new_listener(self) -> Any:
-        if self._listener is not None:
-            self._messages_before += self._listener.messages
-            self._bytes_before += self._listener.bytes_received
-        self._listener = FrameListener(
+    def _has_opened(self, listener: Any) -> bool:
+        return listener is not None and listener is self._last_opened
+
+    async def _upgrade(
+        self, url: str, new_listener: Callable[[_Ears], Any], ears: _Ears, sockets: list[socket.socket]
+    ) -> None:
+        async def dial(target: Any) -> socket.socket:
+            connecting = self._dialer.connect(target.host, target.port)
+            sockets.append(await asyncio.wait_for(connecting, DIAL_TIMEOUT_S))
+            return sockets[-1]
+
+        await ws_connect(
+            lambda request, response: new_listener(ears),
+            url,
+            ssl_context=self._tls if urlsplit(url).scheme == "wss" else None,
+            websocket_handshake_timeout=OPEN_TIMEOUT_S,
+            enable_auto_ping=False,
+            enable_auto_pong=False,
+            disconnect_on_exception=False,
+            max_frame_size=MESSAGE_BYTES_MAX,
+            max_redirects=0,
+            logger_name=ears,  # type: ignore[arg-type]  # anything with a logger's methods will do
+            socket_factory=dial,
+        )
+
+    def _refused(self, error: WSHandshakeError) -> str:
+        """Return why the upgrade was refused, and note for how long the venue wants to be left alone."""
+        if error.response is None:
+            return f"cannot connect: {_brief(error)}"
+        status = int(error.response.status)
+        if status in (403, 418, 429, 503):
+            text = error.response.headers.get("Retry-After", "")
+            wait_s = int(text) if text.isdecimal() else 0 if status == 503 else REFUSED_PAUSE_S
+            self._refused_ms = min(wait_s, REFUSED_PAUSE_S_MAX) * 1000
+        return f"upgrade refused: HTTP {status}"
+
+    def _new_listener(self, ears: _Ears) -> Any:
+        ears.listener = FrameListener(
             self._sink,
             self._on_message,
             self._quarantine,
@@ -232,25 +318,73 @@ class WebSocketSession:
             self._ponged,
             MESSAGE_BYTES_MAX,
         )
+        return ears.listener
+
+    def _first_listener(self, ears: _Ears) -> Any:
+        self._take_over(self._new_listener(ears))
         return self._listener
 
+    def _next_listener(self, ears: _Ears) -> Any:
+        self._successor = self._new_listener(ears)
+        return self._successor
+
+    def _take_over(self, listener: Any) -> None:
+        if self._listener is not None:
+            self._messages_before += self._listener.messages
+            self._bytes_before += self._listener.bytes_received
+        self._listener = listener
+
+    # ----------------------------------------------------------------------- what listeners report
+
     def _opened(self, listener: Any) -> None:
-        if listener is not self._listener:
+        if listener is self._successor and self._is_open and not self._is_stopping:
+            self._succeed()
+        elif listener is not self._listener or self._is_stopping:
+            # A replacement for a connection that was lost meanwhile, or one that nobody waits for.
+            listener.abort("not wanted any more")
             return
+        self._last_opened = listener
         self._is_open = True
-        self._up_since_ns = self._clock.mono_ns()
-        self._pong_mono_ns = self._up_since_ns
+        now = self._clock.mono_ns()
+        self._up_since_ns = self._pong_mono_ns = now
         self._next_send_ns = 0
+        self._rotate_at_ns = now + self._lifetime_ns() if self._rules.lifetime_s else 0
         raw = listener.transport.underlying_transport.get_extra_info("socket")
         if raw is not None and hasattr(socket, "TCP_USER_TIMEOUT"):
             # A second guard against a peer that is gone: unacknowledged data ends the connection.
             raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, self._rules.heartbeat.silence_ms)
-        self._on_up(SessionUp(self.name, self.epoch))
+        try:
+            self._on_up(SessionUp(self.name, self.epoch))
+        except Exception as error:  # the handler's edge: what hangs on this connection is not set up
+            self._quarantine(b"", error)
+            listener.abort(f"on_up failed: {_brief(error)}")
+            return
+        if self._greeter is not None:
+            self._greeter.cancel()
+        self._greeter = asyncio.get_running_loop().create_task(
+            self._greet(listener), name=f"greet {self.name}"
+        )
 
     def _closed(self, listener: Any) -> None:
-        if listener is self._listener:
-            self._is_open = False
-            self._ended.set()
+        if listener is not self._listener or not self._is_open:
+            return
+        self._is_open = False
+        if not self._is_stopping:
+            self._report_down(str(listener.close_reason), was_up=True)
+        self._ended.set()
+
+    def _report_down(self, reason: str, was_up: bool) -> None:
+        if was_up and self._clock.mono_ns() - self._up_since_ns > STABLE_AFTER_S * 1e9:
+            self._backoff.reset()
+        self._retry_ms = max(self._backoff.next_ms(), self._refused_ms)
+        self.reconnects += 1
+        self._tell_down(SessionDown(self.name, self.epoch, reason, self._retry_ms, was_up))
+
+    def _tell_down(self, event: SessionDown) -> None:
+        try:
+            self._on_down(event)
+        except Exception as error:  # the handler's edge: the session must go on
+            self._quarantine(b"", error)
 
     def _ponged(self, mono_ns: int) -> None:
         self._pong_mono_ns = mono_ns
@@ -259,48 +393,78 @@ class WebSocketSession:
         self.quarantined += 1
         self._on_quarantine(payload, error)
 
-    async def _watch(self) -> str:
-        """Greet, then watch an open connection until it ends; return why it did."""
-        greeter = asyncio.get_running_loop().create_task(self._greet(), name=f"greet {self.name}")
+    # ---------------------------------------------------------------------------------- watching
+
+    async def _watch(self) -> None:
+        """Watch an open connection, and those that replace it, until one ends."""
         heartbeat = self._rules.heartbeat
         ping_ns = heartbeat.ping_interval_ms * 1_000_000
         next_ping = self._clock.mono_ns() + ping_ns
         tick_s = max(0.05, min(1.0, heartbeat.silence_ms / 8000, heartbeat.pong_timeout_ms / 4000))
         awaiting_since = 0
-        try:
-            while True:
-                try:
-                    await asyncio.wait_for(self._ended.wait(), tick_s)
-                except TimeoutError:
-                    pass
-                else:
-                    return str(self._listener.close_reason)
-                now = self._clock.mono_ns()
-                if now - self._listener.last_mono_ns > heartbeat.silence_ms * 1_000_000:
-                    self._listener.abort(f"silent for {heartbeat.silence_ms} ms")
-                    continue
-                if awaiting_since and self._pong_mono_ns >= awaiting_since:
-                    awaiting_since = 0
-                if awaiting_since and now - awaiting_since > heartbeat.pong_timeout_ms * 1_000_000:
-                    self._listener.abort("no pong")
-                    continue
-                if ping_ns and now >= next_ping and self._is_open:
-                    next_ping = now + ping_ns
-                    awaiting_since = awaiting_since or now
-                    self._listener.transport.send_ping(b"")
-        finally:
-            greeter.cancel()
+        while not await self._ends_within(tick_s):
+            now = self._clock.mono_ns()
+            if now - self._listener.last_mono_ns > heartbeat.silence_ms * 1_000_000:
+                self._listener.abort(f"silent for {heartbeat.silence_ms} ms")
+                continue
+            if awaiting_since and self._pong_mono_ns >= awaiting_since:
+                awaiting_since = 0
+            if awaiting_since and now - awaiting_since > heartbeat.pong_timeout_ms * 1_000_000:
+                self._listener.abort("no pong")
+                continue
+            if ping_ns and now >= next_ping and self._is_open:
+                next_ping = now + ping_ns
+                awaiting_since = awaiting_since or now
+                self._listener.transport.send_ping(b"")
+            if self._rotate_at_ns and now >= self._rotate_at_ns and self._may_rotate():
+                self._rotate_at_ns = now + int(ROTATE_RETRY_S * 1e9)
+                self._rotation = asyncio.get_running_loop().create_task(self.rotate("near its lifetime"))
+        with contextlib.suppress(Exception):  # told already, as the reason; asked for, lest it be logged
+            await self._listener.transport.wait_disconnected()
 
-    async def _greet(self) -> None:
-        """Send what a fresh connection must hear, within the message budget."""
+    def _lifetime_ns(self) -> int:
+        """Return the age at which to replace a connection, spread by name so that not all go at once."""
+        share = 0.85 + 0.1 * (zlib.crc32(self.name.encode()) % 1000) / 1000
+        return int(self._rules.lifetime_s * share * 1e9)
+
+    async def rotate(self, reason: str) -> bool:
+        """Replace the connection; the old one serves until the new one is open, then is closed cleanly.
+
+        ``on_down`` (with no pause) and ``on_up`` are told in one go at the moment of the change. Return
+        False, leaving everything as it is, when no replacement could be opened.
+        """
+        if not self._is_open or self._successor is not None or self._budget.wait_ms():
+            return False
+        self._rotate_reason = reason
         epoch = self.epoch
-        for message in self._greeting():
-            wait = self.reserve_send()
-            if wait:
-                await asyncio.sleep(wait)
-            if epoch != self.epoch or not self._is_open:
-                return
-            self._listener.transport.send(WSMsgType.TEXT, message)
+        try:
+            await self._connect(self._next_listener)
+        finally:
+            self._successor = None
+        return self.epoch > epoch
+
+    def _succeed(self) -> None:
+        """Put the replacement, which is open, in the place of the connection that still serves."""
+        self._replaced, epoch = self._listener, self.epoch
+        self._take_over(self._successor)
+        self._successor = None
+        self.epoch += 1
+        self._replaced.close(1000, "replaced")
+        asyncio.get_running_loop().call_later(CLOSE_TIMEOUT_S, self._replaced.abort, "replaced")
+        self._tell_down(SessionDown(self.name, epoch, f"replaced: {self._rotate_reason}", 0, True))
+
+    async def _greet(self, listener: Any) -> None:
+        """Send what a fresh connection must hear, within the message budget."""
+        try:
+            for message in self._greeting():
+                if wait := self.reserve_send():
+                    await asyncio.sleep(wait)
+                if listener is not self._listener or not self._is_open:
+                    return
+                self.send(message)
+        except Exception as error:  # a task's edge: half a greeting is none
+            self._quarantine(b"", error)
+            listener.abort(f"greeting failed: {_brief(error)}")
 
     # ---------------------------------------------------------------------------------- sending
 
@@ -317,11 +481,14 @@ class WebSocketSession:
         """Write a text message now, without pacing (order entry is not paced by message count).
 
         Raises:
-            NotSent: no connection, or the peer does not drain what was written before.
+            NotSent: no connection, or it is closing, or the peer does not drain what was written before.
         """
         if not self._is_open:
             raise NotSent(f"{self.name}: not connected")
-        transport = self._listener.transport
+        listener = self._listener
+        transport = listener.transport
+        if listener.is_closing or transport.is_close_frame_sent or transport.is_disconnected:
+            raise NotSent(f"{self.name}: the connection is closing")
         if transport.underlying_transport.get_write_buffer_size() > OUTBOUND_BYTES_MAX:
             raise NotSent(f"{self.name}: {OUTBOUND_BYTES_MAX} bytes are waiting to leave already")
         transport.send(WSMsgType.TEXT, payload)
