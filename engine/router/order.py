@@ -136,6 +136,12 @@ class Order:
         """Return what may still be filled (scaled); 0 once the order is final."""
         return 0 if self.state.is_final else max(0, self.qty - self.cum_qty)
 
+    def __repr__(self) -> str:
+        return (
+            f"Order({self.client_order_id} {self.universal} {self.side.word} {self.state.value}"
+            f" {self.cum_qty}/{self.qty} {self.reason!r})"
+        )
+
     def move(self, state: OrderState, reason: str = "") -> Change:
         """Go to ``state`` if the table allows it."""
         if state is self.state:

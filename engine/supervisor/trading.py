@@ -23,8 +23,10 @@ from engine.session.venue_clock import VenueClock
 from engine.supervisor.venue import VenueProduct
 from engine.telemetry import events
 from engine.telemetry.log import EventLog
+from engine.transport.http import HttpPool
 from engine.venues.base import TradingAdapter
 
+ORDER_CONNECTIONS = 4
 CLOCK_SAMPLE_S = 30.0
 CLOCK_RESOLUTION_NS = 1_000_000
 CLOCK_ERROR_MS = 500
@@ -63,7 +65,9 @@ class TradingDesk:
         self.balances: dict[str, Balance] = {}
         self.positions: dict[str, Position] = {}
         timeout_s = config.trading.request_timeout_ms / 1000
-        rest = RestGateway(adapter, market.pool, market.budget, self.venue_clock, clock, timeout_s)
+        # Connections of their own: a snapshot under way must never make an order wait.
+        self.pool = HttpPool(market.endpoints.rest, clock, tls=tls, warm=ORDER_CONNECTIONS, limit=32)
+        rest = RestGateway(adapter, self.pool, market.budget, self.venue_clock, clock, timeout_s)
         self.ws: WsGateway | None = None
         gateways: dict[str, Any] = {"rest": rest}
         if market.endpoints.ws_trade:
@@ -91,6 +95,7 @@ class TradingDesk:
 
     async def start(self) -> None:
         """Measure the clock, read the account, open the private connections."""
+        await self.pool.start()
         await self.market.is_listed.wait()
         await self._measure_clock(3)
         self.router.start()
@@ -108,6 +113,7 @@ class TradingDesk:
         await self.account.stop()
         if self.ws is not None:
             await self.ws.session.stop()
+        await self.pool.stop()
 
     def _spawn(self, work: Any) -> None:
         task = asyncio.get_running_loop().create_task(work)
