@@ -117,18 +117,21 @@ def test_noise(payload: bytes) -> None:
     decode_everything(payload)
 
 
+# fmt: off
+_FIELDS = [
+    "stream", "data", "e", "E", "id", "status", "result", "error", "code", "msg", "event", "o", "a", "B", "P",
+    "s", "symbol", "symbols", "orderId", "rateLimits", "bids", "asks", "lastUpdateId", "filters",
+]
+# fmt: on
 _JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats() | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=4)
-    | st.dictionaries(
-        st.sampled_from(
-            (
-                "stream data e E id status result error code msg event o a B P s symbol symbols orderId"
-                " rateLimits bids asks lastUpdateId filters"
-            ).split()
-        ),
-        inner,
-        max_size=5,
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(
+            st.sampled_from(_FIELDS),
+            inner,
+            max_size=5,
+        )
     ),
     max_leaves=15,
 )  # fmt: skip

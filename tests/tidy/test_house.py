@@ -97,7 +97,8 @@ def test_locks_carry_hashes_and_no_addresses() -> None:
 
 def test_top_level_is_as_agreed() -> None:
     allowed = {
-        "engine", "config", "bench", "tests", "engine.toml", "env.example", "Makefile", "README.md", "pyproject.toml",
+        "engine", "config", "bench", "tests", "engine.toml", "env.example", "Makefile", "README.md",
+        "pyproject.toml",
         "requirements.lock", "requirements-dev.lock", "LICENSE", ".ci", ".gitignore", "setup.py",
     }  # fmt: skip
     assert {path.relative_to(ROOT).parts[0] for path in tracked()} <= allowed
