@@ -102,41 +102,65 @@ def _joined(name: str, is_perp: bool, paths: list[Path]) -> DepthSet:
     return DepthSet(name, is_perp, list(starts.values()), kept)
 
 
-def synthetic(frames: int, levels: int = 1000, seed: int = 11) -> DepthSet:
-    """Return a seeded spot stream: 5-40 levels a frame near the touch, 60/20/20 overwrite, insert, delete."""
+def synthetic(
+    frames: int, levels: int = 1000, symbols: int = 1, changes: int = 40, seed: int = 11
+) -> DepthSet:
+    """Return seeded spot streams: changes near the touch, 60/20/20 overwrite, insert, delete.
+
+    Args:
+        frames: how many, over all symbols, which take turns at random.
+        levels: on each side at the start.
+        symbols: how many streams. changes: a frame has 5 to this many.
+    """
     generator = random.Random(seed)
     middle = 4_500_000
-    sides = [{middle - 1 - i: 1 for i in range(levels)}, {middle + i: 1 for i in range(levels)}]
-    for side in sides:
-        for tick in side:
-            side[tick] = generator.randint(1, 5_000_000)
-    start = Start(
-        "TOPUSDT",
-        "topusdt@depth@100ms",
-        1_000,
-        [[_price(tick), _qty(qty)] for tick, qty in sorted(sides[0].items(), reverse=True)],
-        [[_price(tick), _qty(qty)] for tick, qty in sorted(sides[1].items())],
-    )
-    last, made = 1_000, []
+    starts, books, lasts = [], [], [1_000] * symbols
+    for number in range(symbols):
+        name = f"TOP{number}USDT" if symbols > 1 else "TOPUSDT"
+        sides = [{middle - 1 - i: 1 for i in range(levels)}, {middle + i: 1 for i in range(levels)}]
+        for side in sides:
+            for tick in side:
+                side[tick] = generator.randint(1, 5_000_000)
+        books.append(sides)
+        starts.append(
+            Start(
+                name,
+                f"{name.lower()}@depth@100ms",
+                1_000,
+                [[_price(tick), _qty(qty)] for tick, qty in sorted(sides[0].items(), reverse=True)],
+                [[_price(tick), _qty(qty)] for tick, qty in sorted(sides[1].items())],
+            )
+        )
+    made = []
     for number in range(frames):
-        changes: tuple[list[list[str]], list[list[str]]] = ([], [])
-        for _ in range(generator.randint(5, 40) if generator.random() < 0.4 else generator.randint(5, 9)):
-            which = generator.randrange(2)
-            side = sides[which]
-            distance = min(int(generator.expovariate(1 / 12)), levels)
-            tick = middle - 1 - distance if which == 0 else middle + distance
-            removes = tick in side and generator.random() < 0.2 and len(side) > levels // 2
-            qty = 0 if removes else generator.randint(1, 5_000_000)
-            if removes:
-                side.pop(tick)
-            else:
-                side[tick] = qty
-            changes[which].append([_price(tick), _qty(qty)])
-        first, last = last + 1, last + sum(map(len, changes))
-        data = {"e": "depthUpdate", "E": 1_790_000_000_000 + number, "s": "TOPUSDT", "U": first, "u": last,
-                "b": changes[0], "a": changes[1]}  # fmt: skip
-        made.append(json.dumps({"stream": start.stream, "data": data}, separators=(",", ":")).encode())
-    return DepthSet(f"synthetic top-{levels}", False, [start], made)
+        at = generator.randrange(symbols)
+        rows = _changes(generator, books[at], middle, generator.randint(5, changes))
+        first, lasts[at] = lasts[at] + 1, lasts[at] + sum(map(len, rows))
+        data = {"e": "depthUpdate", "E": 1_790_000_000_000 + number, "s": starts[at].symbol, "U": first,
+                "u": lasts[at], "b": rows[0], "a": rows[1]}  # fmt: skip
+        made.append(json.dumps({"stream": starts[at].stream, "data": data}, separators=(",", ":")).encode())
+    return DepthSet(f"synthetic top-{levels}", False, starts, made)
+
+
+def _changes(
+    generator: random.Random, sides: list[dict[int, int]], middle: int, count: int
+) -> tuple[list[list[str]], list[list[str]]]:
+    """Change ``count`` levels and return them as a frame tells them."""
+    levels = max(map(len, sides))
+    changes: tuple[list[list[str]], list[list[str]]] = ([], [])
+    for _ in range(count):
+        which = generator.randrange(2)
+        side = sides[which]
+        distance = min(int(generator.expovariate(1 / 12)), levels)
+        tick = middle - 1 - distance if which == 0 else middle + distance
+        removes = tick in side and generator.random() < 0.2 and len(side) > levels // 2
+        qty = 0 if removes else generator.randint(1, 5_000_000)
+        if removes:
+            side.pop(tick)
+        else:
+            side[tick] = qty
+        changes[which].append([_price(tick), _qty(qty)])
+    return changes
 
 
 def _price(tick: int) -> str:

@@ -1,16 +1,17 @@
 """How long from a frame leaving the peer's socket call to the book being readable, over loopback?
 
-A C peer stamps and sends one frame every 200 microseconds (then, in a second run, as many as the socket
-takes). The engine's path is the real one: picows session, compiled listener, depth kernel, busy poll. Beside
-it: ccxt.pro's handler on the websockets library, on uvloop, kept awake the same way. Each candidate runs in
-a process of its own, peer and reader on a core each; final books are compared before a number is shown.
-Not measured: a real network, TLS, several connections.
+A C peer stamps and sends 10,000 frames a second at random moments (Poisson) over 5 connections of 20 symbols
+each, then, in a second run, as many as the sockets take. The engine's path is the real one: picows sessions,
+compiled listener, depth kernel, busy poll. Beside it: ccxt.pro's handler on the websockets library, on
+uvloop, kept awake the same way. Each candidate runs in a process of its own, peer and reader on a core each;
+all final books are compared before a number is shown. Not measured: a real network, TLS.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import json
 import mmap
 import os
@@ -21,6 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -40,73 +42,102 @@ from engine.transport.websocket import WebSocketSession
 from engine.venues.base import ConnectionRules, Heartbeat
 from engine.venues.binance.market_data import depth_schema
 
-INTERVAL_NS = 200_000
+CONNECTIONS, LEVELS = 5, 500
+FRAMES_PER_S = 10_000
 SKIP = 200
-"""Frames at the start that are not counted: caches and branch predictors settle."""
+"""Frames of each connection at the start that are not counted: caches and branch predictors settle."""
 RULES = ConnectionRules(Heartbeat(silence_ms=60_000), 100, 1024, 100, 60, 86_400)
 
 
-class Latencies:
-    """Pairs the peer's stamps with ours: frame i was sent at stamps[i]."""
+def _work(options: argparse.Namespace) -> tuple[DepthSet, list[int]]:
+    """Return the frames of 5 x 20 symbols, and the connection of each."""
+    work = synthetic(options.count, LEVELS, CONNECTIONS * options.symbols, options.changes)
+    connection = {start.stream.encode(): i // options.symbols for i, start in enumerate(work.starts)}
+    return work, [connection[frame[11 : frame.index(b'"', 11)]] for frame in work.frames]
 
-    def __init__(self, path: str, count: int) -> None:
+
+class Latencies:
+    """Pairs the peer's stamps with ours: a connection's k-th frame is the k-th that was sent on it."""
+
+    def __init__(self, path: str, connections: list[int]) -> None:
+        count = len(connections)
         with open(path, "r+b") as file:
             self._stamps = np.frombuffer(mmap.mmap(file.fileno(), count * 8), dtype=np.int64)
         self._view = memoryview(self._stamps)  # type: ignore[arg-type]
         self._count = count
         self.seen = 0
         self.histogram = Histogram()
-        self.first_ns = self.last_ns = 0
+        self.last_ns = 0
+        order: list[list[int]] = [[] for _ in range(CONNECTIONS)]
+        for number, connection in enumerate(connections):
+            order[connection].append(number)
+        self.noters = [self._noter(numbers) for numbers in order]
 
-    def note(self) -> None:
-        """Take the time for the next frame: its book is readable now."""
-        now = time.monotonic_ns()
-        if self.seen >= SKIP:
-            self.histogram.record(now - self._view[self.seen])
-        elif self.seen == 0:
-            self.first_ns = now
-        self.seen += 1
-        self.last_ns = now
+    def _noter(self, numbers: list[int]) -> Callable[[], None]:
+        """Return what takes the time for a connection's next frame: its book is readable now."""
+        following = iter(numbers)
+        skipped = set(numbers[:SKIP])
+        view, record, clock = self._view, self.histogram.record, time.monotonic_ns
+
+        def note() -> None:
+            now = clock()
+            number = next(following)
+            if number not in skipped:
+                record(now - view[number])
+            self.seen += 1
+            self.last_ns = now
+
+        return note
 
     @property
     def is_done(self) -> bool:
         """Tell whether every frame has come."""
         return self.seen >= self._count
 
-    def result(self) -> dict[str, Any]:
-        """Return the figures."""
-        elapsed = (self.last_ns - self.first_ns) / 1e9
-        return {"latency_ns": summary(self.histogram), "frames_per_s": round(self.seen / elapsed)}
+    def result(self, flooded: bool) -> dict[str, Any]:
+        """Return the figures: what was measured of a paced run, or of a flood."""
+        if flooded:
+            return {"frames_per_s": round(self.seen / ((self.last_ns - self._view[0]) / 1e9))}
+        return {"latency_ns": summary(self.histogram)}
 
 
 async def _engine(url: str, work: DepthSet, latencies: Latencies) -> list[list[Any]]:
-    """Read with the engine's own session, listener and kernel."""
-    feed = new_feed(depth_schema(Product.SPOT))
-    start = work.starts[0]
-    book = new_book(start.symbol, SCALE, SCALE)
-    feed.add(start.stream, book)
-    book.begin_sync()
-    book.load_snapshot(start.snapshot())
-
-    def updated(changed: Any) -> None:
-        changed.touch_floats()
-        latencies.note()
-
-    feed.on_update = updated
+    """Read with the engine's own sessions, listener and kernel, a feed for each connection."""
     clock = SystemClock()
-    session = WebSocketSession(
-        name="bench", url=lambda: url, rules=RULES, clock=clock, backoff=Backoff(100, 1000, random.Random(1)),
-        budget=ConnectionBudget(100, 60, clock), on_message=lambda *_: None, on_up=lambda _: None,
-        on_down=lambda _: None, on_quarantine=lambda *_: None, sink=feed,
-    )  # fmt: skip
+    books = [new_book(start.symbol, SCALE, SCALE) for start in work.starts]
+    for book, start in zip(books, work.starts, strict=True):
+        book.begin_sync()
+        book.load_snapshot(start.snapshot())
+    sessions = []
+    for number, note in enumerate(latencies.noters):
+        feed = new_feed(depth_schema(Product.SPOT))
+        each = len(work.starts) // CONNECTIONS
+        for at in range(number * each, (number + 1) * each):
+            feed.add(work.starts[at].stream, books[at])
+
+        def updated(changed: Any, note: Callable[[], None] = note) -> None:
+            changed.touch_floats()
+            note()
+
+        feed.on_update = updated
+        sessions.append(
+            WebSocketSession(
+                name=f"bench {number}", url=lambda number=number: f"{url}{number}", rules=RULES,  # type: ignore[misc]
+                clock=clock, backoff=Backoff(100, 1000, random.Random(1)),
+                budget=ConnectionBudget(100, 60, clock), on_message=lambda *_: None, on_up=lambda _: None,
+                on_down=lambda _: None, on_quarantine=lambda *_: None, sink=feed,
+            )
+        )  # fmt: skip
+    gc.freeze()  # as the engine does after its start
     poll = BusyPoll(asyncio.get_running_loop(), clock, lambda: 0)
     poll.start()
-    session.start()
+    for session in sessions:
+        session.start()
     while not latencies.is_done:
         await asyncio.sleep(0.05)
     poll.stop()
-    await session.stop()
-    return [[levels.tolist() for levels in (book.depth(0), book.depth(1))]]
+    await asyncio.gather(*[session.stop() for session in sessions])
+    return [[levels.tolist() for levels in (book.depth(0), book.depth(1))] for book in books]
 
 
 async def _ccxt(url: str, work: DepthSet, latencies: Latencies) -> list[list[Any]]:
@@ -116,21 +147,34 @@ async def _ccxt(url: str, work: DepthSet, latencies: Latencies) -> list[list[Any
     from bench.wire_to_book import _ccxt as ccxt_candidate
 
     candidate = ccxt_candidate(work)
+    gc.freeze()
     poll = BusyPoll(asyncio.get_running_loop(), SystemClock(), lambda: 0)
     poll.start()
-    async with connect(url, compression=None, max_queue=4096) as socket:
-        while not latencies.is_done:
-            text = await socket.recv(decode=False)
-            candidate.step(bytes(text))
-            latencies.note()
+
+    async def read(number: int, note: Callable[[], None]) -> None:
+        async with connect(f"{url}{number}", compression=None, max_queue=4096, close_timeout=0.1) as socket:
+            while not latencies.is_done:
+                candidate.step(await socket.recv(decode=False))
+                note()
+
+    readers = [asyncio.create_task(read(*each)) for each in enumerate(latencies.noters)]
+    while not latencies.is_done:
+        await asyncio.sleep(0.05)
+        for reader in readers:
+            if reader.done():
+                reader.result()
+    for reader in readers:
+        reader.cancel()
+    await asyncio.gather(*readers, return_exceptions=True)
     poll.stop()
-    (sides,) = candidate.levels().values()
     unit = 10**SCALE
+    levels = candidate.levels()
     return [
         [
             sorted(([round(p * unit), round(q * unit)] for p, q in side.items()), reverse=which == 0)
-            for which, side in enumerate(sides)
+            for which, side in enumerate(levels[start.stream])
         ]
+        for start in work.starts
     ]
 
 
@@ -141,32 +185,34 @@ def _child(options: argparse.Namespace) -> int:
     """Run one candidate in this process and print its figures."""
     if options.cpu >= 0:
         os.sched_setaffinity(0, {options.cpu})
-    work = synthetic(options.count)
-    latencies = Latencies(options.stamps, options.count)
+    work, connections = _work(options)
+    latencies = Latencies(options.stamps, connections)
     books = uvloop.run(CANDIDATES[options.child](options.url, work, latencies))
-    ((bids, asks),) = work.reference().values()
     unit = 10**SCALE
-    expected = [
-        [[int(p * unit), int(q * unit)] for p, q in sorted(side.items(), reverse=which == 0)]
-        for which, side in enumerate((bids, asks))
-    ]
-    if books[0] != expected:
-        print(f"{options.child}: the final book is wrong", file=sys.stderr)
-        return 1
-    print(json.dumps(latencies.result()))
+    reference = work.reference()
+    for start, book in zip(work.starts, books, strict=True):
+        expected = [
+            [[int(p * unit), int(q * unit)] for p, q in sorted(side.items(), reverse=which == 0)]
+            for which, side in enumerate(reference[start.stream])
+        ]
+        if book != expected:
+            print(f"{options.child}: the final book of {start.symbol} is wrong", file=sys.stderr)
+            return 1
+    print(json.dumps(latencies.result(options.flood)))
     return 0
 
 
-def _run(peer: Path, folder: Path, name: str, count: int, interval_ns: int) -> dict[str, Any]:
+def _run(peer: Path, folder: Path, name: str, options: argparse.Namespace, flood: bool) -> dict[str, Any]:
     """Start a peer and a reader, each on a core of its own, and return the reader's figures."""
     cores = sorted(os.sched_getaffinity(0))
     stamps, port_file = folder / "stamps", folder / "port"
-    stamps.write_bytes(bytes(8 * count))
+    stamps.write_bytes(bytes(8 * options.count))
     port_file.unlink(missing_ok=True)
     server = subprocess.Popen(
-        [str(peer), str(port_file), str(folder / "frames"), str(stamps), str(count), str(interval_ns)],
+        [str(peer), str(port_file), str(folder / "frames"), str(stamps), str(options.count), str(CONNECTIONS),
+         str(int(flood))],
         preexec_fn=lambda: os.sched_setaffinity(0, {cores[0]}),
-    )
+    )  # fmt: skip
     try:
         deadline = time.monotonic() + 10
         while not port_file.exists():
@@ -176,7 +222,8 @@ def _run(peer: Path, folder: Path, name: str, count: int, interval_ns: int) -> d
         url = f"ws://127.0.0.1:{port_file.read_text().strip()}/"
         done = subprocess.run(
             [sys.executable, "-m", "bench.loopback", "--child", name, "--url", url, "--stamps", str(stamps),
-             "--count", str(count), "--cpu", str(cores[-1] if len(cores) > 1 else -1)],
+             "--count", str(options.count), "--changes", str(options.changes),
+             "--symbols", str(options.symbols), "--cpu", str(cores[-1] if len(cores) > 1 else -1), *(["--flood"] if flood else [])],
             capture_output=True, text=True, timeout=120,
         )  # fmt: skip
         if done.returncode:
@@ -193,7 +240,9 @@ def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m bench loopback", description=(__doc__ or "").splitlines()[0]
     )
-    parser.add_argument("--count", type=int, default=20_000, help="frames of each run")
+    parser.add_argument("--count", type=int, default=60_000, help="frames of each run")
+    parser.add_argument("--changes", type=int, default=40, help="a frame has 5 to this many levels")
+    parser.add_argument("--symbols", type=int, default=20, help="on each of the 5 connections")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--small", action="store_true")
     parser.add_argument("--json", action="store_true")
@@ -201,11 +250,12 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--url", help=argparse.SUPPRESS)
     parser.add_argument("--stamps", help=argparse.SUPPRESS)
     parser.add_argument("--cpu", type=int, default=-1, help=argparse.SUPPRESS)
+    parser.add_argument("--flood", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args(argv)
     if options.child:
         return _child(options)
     if options.small:
-        options.count, options.rounds = 1_000, 1
+        options.count, options.rounds, options.symbols = 3_000, 1, 2
     names = [name for name in CANDIDATES if name == "engine" or _has_ccxt()]
     with tempfile.TemporaryDirectory(prefix="tecore-bench-") as temporary:
         folder = Path(temporary)
@@ -216,8 +266,7 @@ def main(argv: list[str]) -> int:
         except (OSError, subprocess.CalledProcessError):
             print("this benchmark needs gcc for its peer", file=sys.stderr)
             return 1
-        frames = synthetic(options.count).frames
-        (folder / "frames").write_bytes(b"".join(struct.pack("<I", len(each)) + each for each in frames))
+        _prepare(folder / "frames", options)
         try:
             result = _measure(peer, folder, names, options)
         except RuntimeError as error:
@@ -228,6 +277,17 @@ def main(argv: list[str]) -> int:
     else:
         _show(result)
     return 0
+
+
+def _prepare(path: Path, options: argparse.Namespace) -> None:
+    """Write what the peer sends, with moments of a Poisson process."""
+    generator = random.Random(23)
+    work, connections = _work(options)
+    due, rows = 0.0, []
+    for frame, connection in zip(work.frames, connections, strict=True):
+        due += generator.expovariate(FRAMES_PER_S) * 1e9
+        rows.append(struct.pack("<IIq", len(frame), connection, int(due)) + frame)
+    path.write_bytes(b"".join(rows))
 
 
 def _has_ccxt() -> bool:
@@ -242,8 +302,8 @@ def _measure(peer: Path, folder: Path, names: list[str], options: argparse.Names
     flooded: dict[str, list[int]] = {name: [] for name in names}
     for _ in range(options.rounds):
         for name in names:
-            paced[name].append(_run(peer, folder, name, options.count, INTERVAL_NS)["latency_ns"])
-            flooded[name].append(_run(peer, folder, name, options.count, 0)["frames_per_s"])
+            paced[name].append(_run(peer, folder, name, options, False)["latency_ns"])
+            flooded[name].append(_run(peer, folder, name, options, True)["frames_per_s"])
     keys = ("min", "p50", "p99", "p99.9", "max")
     result: dict[str, Any] = {
         name: {

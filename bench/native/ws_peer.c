@@ -1,8 +1,10 @@
-/* A WebSocket peer on loopback: sends prepared messages at a rate, noting when each was sent.
+/* A WebSocket peer on loopback: sends prepared messages on several connections when each is due.
  *
- * usage: ws_peer PORT_FILE MESSAGES STAMPS COUNT INTERVAL_NS
- * MESSAGES: COUNT times (uint32 length, bytes). STAMPS: COUNT int64, filled with CLOCK_MONOTONIC at each send
- * (shared with the reader). INTERVAL_NS 0 = as fast as the socket takes them. One client, then it ends.
+ * usage: ws_peer PORT_FILE MESSAGES STAMPS COUNT CONNECTIONS FLOOD
+ * MESSAGES: COUNT times (uint32 length, uint32 connection, int64 due in ns after the start, bytes).
+ * STAMPS: COUNT int64, filled with CLOCK_MONOTONIC at each send (shared with the reader).
+ * FLOOD 1 = as fast as the sockets take them, many messages to a write, no stamps but the first.
+ * A client names its connection by the path it asks for, /0 to /CONNECTIONS-1.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -71,10 +73,12 @@ static void send_all(int fd, const unsigned char *data, size_t size) {
     }
 }
 
+/* Upgrade a connection; return the number in its path, or -1. */
 static int greet(int fd) {
     char request[8192], key[128] = {0}, accept_text[64], reply[256];
     unsigned char digest[20];
     size_t got = 0;
+    int number;
     while (got < sizeof request - 1) {
         ssize_t n = recv(fd, request + got, sizeof request - 1 - got, 0);
         if (n <= 0) return -1;
@@ -90,30 +94,50 @@ static int greet(int fd) {
     int size = snprintf(reply, sizeof reply, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
                         "Connection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n\r\n", accept_text);
     send_all(fd, (unsigned char *)reply, (size_t)size);
-    return 0;
+    return sscanf(request, "GET /%d ", &number) == 1 ? number : -1;
+}
+
+#define BATCH 32 /* messages to a write and connection when flooding */
+
+static void flood(int *fds, int connections, int count, unsigned char **frames, size_t *sizes, int *on) {
+    static unsigned char *out[64];
+    size_t filled[64] = {0};
+    for (int c = 0; c < connections; c++) out[c] = malloc(BATCH * 65536);
+    for (int i = 0; i < count; i++) {
+        memcpy(out[on[i]] + filled[on[i]], frames[i], sizes[i]);
+        filled[on[i]] += sizes[i];
+        if (i % (BATCH * connections) == BATCH * connections - 1 || i == count - 1)
+            for (int c = 0; c < connections; c++) {
+                send_all(fds[c], out[c], filled[c]);
+                filled[c] = 0;
+            }
+    }
 }
 
 int main(int argc, char **argv) {
-    if (argc != 6) return 64;
-    int count = atoi(argv[4]), one = 1;
-    int64_t interval = atoll(argv[5]);
-    int file = open(argv[2], O_RDONLY), stamps_file = open(argv[3], O_RDWR);
+    if (argc != 7) return 64;
+    int count = atoi(argv[4]), connections = atoi(argv[5]), flooding = atoi(argv[6]), one = 1;
+    int fds[64], file = open(argv[2], O_RDONLY), stamps_file = open(argv[3], O_RDWR);
     struct stat st;
-    if (file < 0 || stamps_file < 0 || fstat(file, &st)) return 66;
+    if (file < 0 || stamps_file < 0 || fstat(file, &st) || connections > 64) return 66;
     unsigned char *data = mmap(0, (size_t)st.st_size, PROT_READ, MAP_PRIVATE | MAP_POPULATE, file, 0);
     int64_t *stamps = mmap(0, (size_t)count * 8, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, stamps_file, 0);
     unsigned char **frames = malloc((size_t)count * sizeof *frames);
     size_t *sizes = malloc((size_t)count * sizeof *sizes);
+    int *on = malloc((size_t)count * sizeof *on);
+    int64_t *due = malloc((size_t)count * sizeof *due);
     for (int i = 0; i < count; i++) {
         uint32_t size;
         memcpy(&size, data, 4);
-        data += 4;
-        unsigned char *f = malloc(size + 10);
-        size_t head = size < 126 ? 2 : size < 65536 ? 4 : 10;
+        memcpy(&on[i], data + 4, 4);
+        memcpy(&due[i], data + 8, 8);
+        data += 16;
+        if (size > 65000 || on[i] < 0 || on[i] >= connections) return 65;
+        unsigned char *f = malloc(size + 4);
+        size_t head = size < 126 ? 2 : 4;
         f[0] = 0x81;
-        f[1] = (unsigned char)(size < 126 ? size : size < 65536 ? 126 : 127);
+        f[1] = (unsigned char)(size < 126 ? size : 126);
         if (head == 4) { f[2] = (unsigned char)(size >> 8); f[3] = (unsigned char)size; }
-        if (head == 10) for (int b = 0; b < 8; b++) f[2 + b] = (unsigned char)((uint64_t)size >> (56 - 8 * b));
         memcpy(f + head, data, size);
         frames[i] = f;
         sizes[i] = head + size;
@@ -122,7 +146,7 @@ int main(int argc, char **argv) {
     int server = socket(AF_INET, SOCK_STREAM, 0);
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t length = sizeof address;
-    if (bind(server, (struct sockaddr *)&address, sizeof address) || listen(server, 1)) return 71;
+    if (bind(server, (struct sockaddr *)&address, sizeof address) || listen(server, 64)) return 71;
     getsockname(server, (struct sockaddr *)&address, &length);
     char temporary[4096];
     snprintf(temporary, sizeof temporary, "%s.tmp", argv[1]);
@@ -130,19 +154,27 @@ int main(int argc, char **argv) {
     fprintf(port, "%d\n", ntohs(address.sin_port));
     fclose(port);
     rename(temporary, argv[1]);
-    int fd = accept(server, 0, 0);
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-    if (greet(fd)) return 1;
+    for (int i = 0; i < connections; i++) {
+        int fd = accept(server, 0, 0);
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+        int number = greet(fd);
+        if (number < 0 || number >= connections) return 1;
+        fds[number] = fd;
+    }
     struct timespec rest = {0, 300000000};
     nanosleep(&rest, 0); /* let the reader settle */
-    int64_t due = now();
-    for (int i = 0; i < count; i++) {
-        while (interval && now() < due) { }
-        due += interval;
-        stamps[i] = now();
-        send_all(fd, frames[i], sizes[i]);
-    }
+    int64_t start = now();
+    if (flooding) {
+        stamps[0] = start;
+        flood(fds, connections, count, frames, sizes, on);
+    } else
+        for (int i = 0; i < count; i++) {
+            while (now() < start + due[i]) { }
+            stamps[i] = now();
+            send_all(fds[on[i]], frames[i], sizes[i]);
+        }
     char rest_bytes[4096];
-    while (recv(fd, rest_bytes, sizeof rest_bytes, 0) > 0) { } /* until the reader closes */
+    for (int c = 0; c < connections; c++)
+        while (recv(fds[c], rest_bytes, sizeof rest_bytes, 0) > 0) { } /* until the reader closes */
     return 0;
 }
