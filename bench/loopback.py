@@ -223,7 +223,8 @@ def _run(peer: Path, folder: Path, name: str, options: argparse.Namespace, flood
         done = subprocess.run(
             [sys.executable, "-m", "bench.loopback", "--child", name, "--url", url, "--stamps", str(stamps),
              "--count", str(options.count), "--changes", str(options.changes),
-             "--symbols", str(options.symbols), "--cpu", str(cores[-1] if len(cores) > 1 else -1), *(["--flood"] if flood else [])],
+             "--symbols", str(options.symbols), "--cpu", str(cores[-1] if len(cores) > 1 else -1),
+             *(["--flood"] if flood else [])],
             capture_output=True, text=True, timeout=120,
         )  # fmt: skip
         if done.returncode:
