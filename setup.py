@@ -7,6 +7,8 @@ from setuptools import Extension, setup
 
 MODULES = (
     "engine.model._native",
+    "engine.model._text",
+    "engine.transport._answer",
     "engine.telemetry._histogram",
     "engine.book._kernel",
     "engine.transport._listener",

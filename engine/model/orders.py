@@ -13,14 +13,20 @@ import msgspec
 from engine.model.market import Side
 
 
-class OrderType(enum.Enum):
+class _Word(enum.Enum):
+    """A closed set of words. Members are singletons: they hash by identity, in C, as the order path needs."""
+
+    __hash__ = object.__hash__
+
+
+class OrderType(_Word):
     """How the order meets the book."""
 
     LIMIT = "limit"
     MARKET = "market"
 
 
-class TimeInForce(enum.Enum):
+class TimeInForce(_Word):
     """How long the order lives. Post-only is a flag, even where a venue encodes it here."""
 
     GTC = "gtc"
@@ -28,7 +34,7 @@ class TimeInForce(enum.Enum):
     FOK = "fok"
 
 
-class OrderState(enum.Enum):
+class OrderState(_Word):
     """Where an order stands, as far as it has been proven."""
 
     PENDING_NEW = "pending_new"
@@ -67,7 +73,7 @@ _FINAL = frozenset(
 )
 
 
-class Outcome(enum.Enum):
+class Outcome(_Word):
     """What is known of one request after its answer (or the lack of one)."""
 
     DONE = "done"
@@ -78,7 +84,7 @@ class Outcome(enum.Enum):
     """It may or may not have happened: reconcile, never assume."""
 
 
-class RejectReason(enum.Enum):
+class RejectReason(_Word):
     """Why a request was refused, in venue-neutral words."""
 
     INSUFFICIENT_FUNDS = "insufficient_funds"
@@ -103,7 +109,7 @@ class RejectReason(enum.Enum):
     OTHER = "other"
 
 
-class Retry(enum.Enum):
+class Retry(_Word):
     """What may be done after an error answer."""
 
     NEVER = "never"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from decimal import Decimal, InvalidOperation
 from typing import Literal
 
@@ -9,9 +10,11 @@ from engine.model.errors import UsageError
 from engine.model.instrument import Instrument, InstrumentStatus, Product
 from engine.model.market import Side
 from engine.model.orders import NewOrder, OrderType, TimeInForce
+from engine.model.text import scale_text
 
 Exact = Decimal | str | int
 Normalise = Literal["refuse", "passive"]
+_TRADING, _LIMIT, _MARKET = InstrumentStatus.TRADING, OrderType.LIMIT, OrderType.MARKET
 
 
 def exact(value: Exact, what: str) -> Decimal:
@@ -56,38 +59,35 @@ def new_order(
         UsageError: a rule is broken; the text names it with the nearest allowed value.
     """
     name = instrument.universal
-    if instrument.status is not InstrumentStatus.TRADING:
+    is_market = price is None
+    if instrument.status is not _TRADING:
         raise UsageError(f"{name} is {instrument.status.value} at {instrument.venue}: no new orders")
     if reduce_only and instrument.product is not Product.PERP:
         raise UsageError(f"{name}: reduce-only exists for perpetuals only")
-    if post_only and (price is None or time_in_force is not TimeInForce.GTC):
+    if post_only and (is_market or time_in_force is not TimeInForce.GTC):
         raise UsageError(f"{name}: post-only goes with a limit price and good-till-cancelled only")
-    is_market = price is None
     lot = instrument.market_lot_size if is_market else instrument.lot_size
-    scaled_qty = _snap(exact(qty, "qty"), instrument.qty_scale, lot, normalise, -1, f"qty of {name}")
+    scaled_qty = _snap(qty, instrument.qty_scale, lot, normalise, -1, "qty", name)
     scaled_price = 0
     if price is not None:
         away = -1 if side is Side.BUY else 1
-        scaled_price = _snap(
-            exact(price, "price"),
-            instrument.price_scale,
-            instrument.tick_size,
-            normalise,
-            away,
-            f"price of {name}",
-        )
-        _bounds(instrument, scaled_price, instrument.price_min, instrument.price_max, "price")
-    qty_max = min(
-        filter(None, (instrument.qty_max, instrument.market_qty_max if is_market else 0)), default=0
-    )
-    _bounds(instrument, scaled_qty, instrument.qty_min, qty_max, "qty")
+        tick, scale = instrument.tick_size, instrument.price_scale
+        scaled_price = _snap(price, scale, tick, normalise, away, "price", name)
+        low, high = instrument.price_min, instrument.price_max
+        if scaled_price < low or (high and scaled_price > high):
+            raise _out_of_bounds(name, "price", scale, scaled_price, low, high)
+    low, high = instrument.qty_min, instrument.qty_max
+    if is_market and instrument.market_qty_max:
+        high = min(high, instrument.market_qty_max) if high else instrument.market_qty_max
+    if scaled_qty < low or (high and scaled_qty > high):
+        raise _out_of_bounds(name, "qty", instrument.qty_scale, scaled_qty, low, high)
     _check_notional(instrument, scaled_qty, scaled_price or reference_price, reduce_only)
     return NewOrder(
         venue=instrument.venue,
         universal=name,
         client_order_id=client_order_id,
         side=side,
-        order_type=OrderType.MARKET if is_market else OrderType.LIMIT,
+        order_type=_MARKET if is_market else _LIMIT,
         qty=scaled_qty,
         price=scaled_price,
         time_in_force=time_in_force,
@@ -96,8 +96,20 @@ def new_order(
     )
 
 
-def _snap(value: Decimal, scale: int, step: int, normalise: Normalise, direction: int, what: str) -> int:
+def _snap(
+    value: Exact, scale: int, step: int, normalise: Normalise, direction: int, word: str, name: str
+) -> int:
     """Return ``value`` scaled and on a multiple of ``step``."""
+    if isinstance(value, str):
+        units = scale_text(value, scale)  # the usual case, without a Decimal
+        if units > 0 and units % step == 0:
+            return units
+    return _snap_exact(exact(value, word), scale, step, normalise, direction, f"{word} of {name}")
+
+
+def _snap_exact(
+    value: Decimal, scale: int, step: int, normalise: Normalise, direction: int, what: str
+) -> int:
     if value <= 0:
         raise UsageError(f"{what} must be positive, not {value}")
     if value.adjusted() > 18 - scale:
@@ -120,21 +132,27 @@ def _snap(value: Decimal, scale: int, step: int, normalise: Normalise, direction
     raise UsageError(f"{what} {value} is not a multiple of {unit}; nearest: {near}")
 
 
-def _bounds(instrument: Instrument, value: int, low: int, high: int, what: str) -> None:
-    scale = instrument.price_scale if what == "price" else instrument.qty_scale
-    if value < low or (high and value > high):
-        texts = [format(Decimal(each).scaleb(-scale).normalize(), "f") for each in (value, low, high)]
-        raise UsageError(
-            f"{what} of {instrument.universal} {texts[0]} must lie between {texts[1]} and {texts[2]}"
-        )
+def _out_of_bounds(name: str, word: str, scale: int, value: int, low: int, high: int) -> UsageError:
+    texts = [format(Decimal(each).scaleb(-scale).normalize(), "f") for each in (value, low, high)]
+    limits = f"lie between {texts[1]} and {texts[2]}" if high else f"be at least {texts[1]}"
+    return UsageError(f"{word} of {name} {texts[0]} must {limits}")
+
+
+@functools.lru_cache(maxsize=4096)
+def _notional_units(low: Decimal, high: Decimal, scale: int) -> tuple[int, int]:
+    """Return the bounds as integers of ``10**-scale`` quote units, rounded inwards; 0 = no bound."""
+    (low_n, low_d), (high_n, high_d) = low.as_integer_ratio(), high.as_integer_ratio()
+    return -(-low_n * 10**scale // low_d), high_n * 10**scale // high_d
 
 
 def _check_notional(instrument: Instrument, qty: int, price: int, reduce_only: bool) -> None:
     if not price or (reduce_only and instrument.product is Product.PERP):
         return
-    notional = instrument.price(price) * instrument.qty(qty)
     low, high = instrument.notional_min, instrument.notional_max
-    if notional < low or (high and notional > high):
+    units = price * qty
+    least, most = _notional_units(low, high, instrument.price_scale + instrument.qty_scale)
+    if units < least or (most and units > most):
         limits = f"at least {low.normalize():f}" + (f" and at most {high.normalize():f}" if high else "")
+        notional = instrument.price(price) * instrument.qty(qty)
         value = f"{notional.normalize():f} {instrument.quote}"
         raise UsageError(f"value of {instrument.universal} order is {value}; it must be {limits}")

@@ -1,7 +1,7 @@
 """Client order ids that are never used twice: instance, boot epoch, counter.
 
-Letters and digits only, 18 characters: inside the tightest rule of all five venues (32). The boot epoch is
-a number that grows with every start and is kept on disk, so a restart cannot repeat an id.
+Letters and digits only, at most 19 characters: inside the tightest rule of all five venues (32). The boot epoch
+is a number that grows with every start and is kept on disk, so a restart cannot repeat an id.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from engine.model.errors import UsageError
 
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 EPOCH_DIGITS = 6
-COUNTER_DIGITS = 8
+COUNTER_DIGITS = 9
 
 
 def base36(value: int, width: int) -> str:
@@ -41,7 +41,9 @@ class ClientIds:
     def next(self) -> str:
         """Return an id that was never given out before."""
         self._count += 1
-        return self._head + base36(self._count, COUNTER_DIGITS)
+        if self._count >= 10**COUNTER_DIGITS:
+            raise UsageError("the ids of this process life are used up: restart the engine")
+        return f"{self._head}{self._count:09d}"
 
     def is_ours(self, client_order_id: str) -> bool:
         """Tell whether this instance (in this life or another) made the id."""

@@ -23,6 +23,7 @@ from engine.model.orders import (
 )
 
 _S = OrderState
+_WORKING, _FILLED, _ABSENT = OrderState.WORKING, OrderState.FILLED, OrderState.ABSENT
 
 MOVES: dict[OrderState, dict[OrderState, str]] = {
     _S.PENDING_NEW: {
@@ -71,6 +72,9 @@ MOVES: dict[OrderState, dict[OrderState, str]] = {
     },
 }
 """From, to, why. Anything else is illegal: the event is counted as contradictory and changes nothing."""
+
+
+_NOT_ACCEPTED_YET = (OrderState.PENDING_NEW, OrderState.IN_DOUBT, OrderState.ABSENT)
 
 
 class Change(enum.Enum):
@@ -202,19 +206,18 @@ class Order:
             self.fees[fill.fee_asset] = self.fees.get(fill.fee_asset, Decimal(0)) + fill.fee
 
     def _merge(self, state: OrderState, cum_qty: int, reason: str) -> Change:
-        booked = sum(fill.qty for fill in self.fills)
-        self.cum_qty = max(self.cum_qty, cum_qty, booked)
-        if self.qty and self.cum_qty > self.qty:
-            self.is_overfilled = True
-        if self.qty and self.cum_qty >= self.qty:
-            state = OrderState.FILLED
-        if state is OrderState.WORKING:
+        if cum_qty or self.fills:
+            booked = sum(fill.qty for fill in self.fills)
+            self.cum_qty = max(self.cum_qty, cum_qty, booked)
+            if self.qty and self.cum_qty > self.qty:
+                self.is_overfilled = True
+            if self.qty and self.cum_qty >= self.qty:
+                state = _FILLED
+        if state is _WORKING:
             # Proof of acceptance, and of nothing later: it must not undo a cancel under way or an end.
-            if self.state in (OrderState.PENDING_NEW, OrderState.IN_DOUBT, OrderState.ABSENT):
-                return self.move(state, reason)
-            return Change.NOTHING
-        if self.state.is_final and state is not OrderState.FILLED:
-            return Change.NOTHING if self.state is not OrderState.ABSENT else self.move(state, reason)
+            return self.move(state, reason) if self.state in _NOT_ACCEPTED_YET else Change.NOTHING
+        if self.state.is_final and state is not _FILLED:
+            return Change.NOTHING if self.state is not _ABSENT else self.move(state, reason)
         return self.move(state, reason)
 
     def on_place_error(self, error: VenueError) -> Change:

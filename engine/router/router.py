@@ -189,10 +189,12 @@ class OrderRouter:
         stats.record(transport, action, "encoded_to_written", written - encoded)
         stats.record(transport, action, "decided_to_written", written - decided)
 
-    def _record_reply(self, transport: str, action: str, written: int, reply: GatewayReply) -> None:
+    def _record_reply(
+        self, transport: str, action: str, written: int, updated_ns: int, reply: GatewayReply
+    ) -> None:
         if reply.done_mono_ns and not reply.is_late:
             self.stats.record(transport, action, "round_trip", reply.first_mono_ns - written)
-            self.stats.record(transport, action, "ack_to_updated", self._clock.mono_ns() - reply.done_mono_ns)
+            self.stats.record(transport, action, "ack_to_updated", updated_ns - reply.done_mono_ns)
 
     def _on_place(self, order: Order, transport: str, reply: GatewayReply) -> None:
         result = reply.result
@@ -205,9 +207,10 @@ class OrderRouter:
                 self.stats.count("clock_refusals")
         else:
             change = order.on_doubt(reply.unanswered)
-        self._record_reply(transport, "place", order.written_ns, reply)
+        updated_ns = self._clock.mono_ns()
+        self._changed(order, change)  # whoever waits for the order comes before the bookkeeping
+        self._record_reply(transport, "place", order.written_ns, updated_ns, reply)
         self._breaker_told(result)
-        self._changed(order, change)
 
     def _breaker_told(self, result: OrderAck | VenueError | None) -> None:
         unknown = isinstance(result, VenueError) and result.outcome is Outcome.UNKNOWN
@@ -271,8 +274,9 @@ class OrderRouter:
         else:
             change = Change.NOTHING
             self._ask_soon(order)
-        self._record_reply(transport, "cancel", written, reply)
+        updated_ns = self._clock.mono_ns()
         self._changed(order, change)
+        self._record_reply(transport, "cancel", written, updated_ns, reply)
 
     # ------------------------------------------------------------------------------------- evidence
 

@@ -16,10 +16,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import aiofastnet
+import msgspec
 
 from engine.model.errors import NotSent, ProtocolViolation, Unanswered, UsageError
 from engine.model.ports import Clock
 from engine.model.wire import HttpRequest
+from engine.transport.answer import scan_answer
 
 HEAD_BYTES_MAX = 64 * 1024
 BODY_BYTES_MAX = 64 * 1024 * 1024
@@ -27,45 +29,39 @@ BUFFER_BYTES = 64 * 1024
 CONNECT_TIMEOUT_S = 5.0
 LATE_S = 30.0
 """How long an answer is still listened for after its deadline."""
+SWEEP_S = 0.005
+"""How often deadlines are looked at; a request may be reported this much late."""
 IDLE_S_MAX = 55.0
 """An idle connection older than this is replaced before use: venues close theirs after about a minute."""
 USER_AGENT = "tecore/0.1"
 
 
-class HttpResponse:
+class HttpResponse(msgspec.Struct, gc=False):
     """One answer.
 
     Attributes:
-        status: HTTP status. body: whole body.
+        status: HTTP status. head: start line and headers. body: whole body.
         written_mono_ns: when the request was handed to the socket.
         first_mono_ns, done_mono_ns: when its first byte and its last byte had come.
     """
 
-    __slots__ = ("_head", "_headers", "body", "done_mono_ns", "first_mono_ns", "status", "written_mono_ns")
-
-    def __init__(
-        self, status: int, head: bytes, body: bytes, written_ns: int, first_ns: int, done_ns: int
-    ) -> None:
-        self.status = status
-        self.body = body
-        self.written_mono_ns = written_ns
-        self.first_mono_ns = first_ns
-        self.done_mono_ns = done_ns
-        self._head = head
-        self._headers: dict[str, str] | None = None
+    status: int
+    head: bytes
+    body: bytes
+    written_mono_ns: int
+    first_mono_ns: int
+    done_mono_ns: int
 
     @property
     def headers(self) -> dict[str, str]:
-        """Return the headers, names in lower case, parsed at first use; repeated ones are joined."""
-        if self._headers is None:
-            headers: dict[str, str] = {}
-            for line in self._head.split(b"\r\n")[1:]:
-                name, colon, value = line.partition(b":")
-                if colon:
-                    key, text = name.strip().lower().decode("latin-1"), value.strip().decode("latin-1")
-                    headers[key] = f"{headers[key]}, {text}" if key in headers else text
-            self._headers = headers
-        return self._headers
+        """Parse and return the headers, names in lower case; repeated ones are joined."""
+        headers: dict[str, str] = {}
+        for line in self.head.decode("latin-1").split("\r\n")[1:]:
+            name, colon, value = line.partition(":")
+            if colon:
+                key, text = name.strip().lower(), value.strip()
+                headers[key] = f"{headers[key]}, {text}" if key in headers else text
+        return headers
 
 
 Done = Callable[[HttpResponse | Exception], None]
@@ -91,7 +87,7 @@ class _Connection(asyncio.BufferedProtocol):
         self._chunks: list[bytes] = []
         self._chunk_at = 0
         self._done: Done | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        self._deadline_ns = 0
         self._is_late = False
         self.written_ns = 0
         self.first_ns = 0
@@ -119,7 +115,7 @@ class _Connection(asyncio.BufferedProtocol):
     def get_buffer(self, sizehint: int) -> memoryview:
         if self._filled == len(self._buffer):
             self._grow(2 * len(self._buffer))
-        return self._view[self._filled :]
+        return self._view[self._filled :] if self._filled else self._view
 
     def buffer_updated(self, nbytes: int) -> None:
         if self._filled == 0:
@@ -128,6 +124,11 @@ class _Connection(asyncio.BufferedProtocol):
         if self._done is None:
             # Bytes nobody asked for: answers and requests could no longer be matched on this connection.
             self.close()
+            return
+        if self._head is None and (whole := scan_answer(self._buffer, self._filled)) is not None:
+            self._status, self._head, body = whole
+            self._keep = True
+            self._finish(body)
             return
         try:
             self._parse()
@@ -150,21 +151,28 @@ class _Connection(asyncio.BufferedProtocol):
         self._head = None
         self.first_ns = 0
         self.transport.write(data)
-        self.written_ns = self._clock.mono_ns()
-        self._timer = self._pool.loop.call_later(timeout_s, self._expire)
+        self.written_ns = now = self._clock.mono_ns()
+        self._deadline_ns = now + int(timeout_s * 1e9)
+        self._pool.watch_deadlines()
 
-    def _expire(self) -> None:
-        """Report the deadline once; an answer that still comes is late evidence and is reported too."""
+    def look_at_deadline(self, now_ns: int) -> bool:
+        """Report a deadline that has passed, once; return whether a request is on this connection.
+
+        An answer that still comes is late evidence and is reported too.
+        """
         done = self._done
         if done is None:
-            return
+            return False
+        if now_ns < self._deadline_ns:
+            return True
         if self._is_late:
             self._done = None
             self.close()
-            return
+            return False
         self._is_late = True
-        self._timer = self._pool.loop.call_later(LATE_S, self._expire)
+        self._deadline_ns = now_ns + int(LATE_S * 1e9)
         done(Unanswered("no answer within the deadline", "deadline"))
+        return True
 
     def _fail(self, error: Exception) -> None:
         done = self._take_done()
@@ -174,9 +182,6 @@ class _Connection(asyncio.BufferedProtocol):
 
     def _take_done(self) -> Done | None:
         done, self._done = self._done, None
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
         return done
 
     def close(self) -> None:
@@ -336,6 +341,7 @@ class HttpPool:
         self._opening = 0
         self._waiters: deque[asyncio.Future[None]] = deque()
         self._keeper: asyncio.Task[None] | None = None
+        self._sweeper: asyncio.TimerHandle | None = None
         self._is_closed = False
         self.connects = 0
         self.requests = 0
@@ -354,6 +360,8 @@ class HttpPool:
         if self._keeper is not None:
             self._keeper.cancel()
             await asyncio.gather(self._keeper, return_exceptions=True)
+        if self._sweeper is not None:
+            self._sweeper.cancel()
         for connection in list(self._all):
             connection._fail(Unanswered("the engine is stopping", "stopped"))
         self._idle.clear()
@@ -366,6 +374,16 @@ class HttpPool:
             missing = self._warm - len(self._all) - self._opening
             opened = [await self._open() for _ in range(max(0, missing))]
             pause = min(pause * 2, 10.0) if opened and not all(opened) else 0.25
+
+    def watch_deadlines(self) -> None:
+        """Look every few milliseconds at what is in flight: cheaper than a timer for each request."""
+        if self._sweeper is None:
+            self._sweeper = self.loop.call_later(SWEEP_S, self._sweep)
+
+    def _sweep(self) -> None:
+        now = self.clock.mono_ns()
+        busy = sum(connection.look_at_deadline(now) for connection in tuple(self._all))
+        self._sweeper = self.loop.call_later(SWEEP_S, self._sweep) if busy else None
 
     def _drop_old(self) -> None:
         horizon = self.clock.mono_ns() - int(IDLE_S_MAX * 1e9)

@@ -17,12 +17,24 @@ DEFAULT_PENALTY_MS = 5_000
 
 
 class _Window:
-    __slots__ = ("count", "index", "rule")
+    """One limit and what is used of it in the calendar window that ends at ``ends_ms``."""
+
+    __slots__ = ("count", "ends_ms", "is_weight", "limit", "rule", "starts_ms", "unreserved")
 
     def __init__(self, rule: BudgetRule) -> None:
         self.rule = rule
-        self.index = -1
+        self.starts_ms = self.ends_ms = 0
         self.count = 0
+        self.is_weight = rule.kind == "weight"
+        self.limit = rule.limit
+        self.unreserved = rule.limit - int(rule.limit * RESERVE_SHARE) if self.is_weight else rule.limit
+
+    def roll(self, now_ms: int) -> None:
+        """Begin a new window when the present one has ended, or the clock was set back by a whole one."""
+        if not self.starts_ms <= now_ms < self.ends_ms:
+            window_ms = self.rule.window_ms
+            self.starts_ms = now_ms - now_ms % window_ms
+            self.ends_ms, self.count = self.starts_ms + window_ms, 0
 
 
 class RequestBudget:
@@ -52,12 +64,12 @@ class RequestBudget:
             wait = (self._blocked_until_mono_ns - now_mono) // 1_000_000
             raise NotSent(f"{request.label}: {self.block_reason}; not before {wait} ms from now")
         now_ms = (self._clock.utc_ns() + self.offset_ns) // 1_000_000
+        weight, orders, is_reserved = request.weight, request.order_count, request.is_reserved
         for window in self._windows:
-            self._roll(window, now_ms)
-            cost = request.weight if window.rule.kind == "weight" else request.order_count
-            limit = window.rule.limit
-            if window.rule.kind == "weight" and not request.is_reserved:
-                limit -= int(limit * RESERVE_SHARE)
+            if not window.starts_ms <= now_ms < window.ends_ms:
+                window.roll(now_ms)
+            cost = weight if window.is_weight else orders
+            limit = window.limit if is_reserved else window.unreserved
             if cost and window.count + cost > limit:
                 self.refused += 1
                 wait = window.rule.window_ms - now_ms % window.rule.window_ms
@@ -65,12 +77,7 @@ class RequestBudget:
                     f"{request.label}: {window.rule.name} is used up ({window.count}/{limit}); {wait} ms"
                 )
         for window in self._windows:
-            window.count += request.weight if window.rule.kind == "weight" else request.order_count
-
-    def _roll(self, window: _Window, now_ms: int) -> None:
-        index = now_ms // window.rule.window_ms
-        if index != window.index:
-            window.index, window.count = index, 0
+            window.count += weight if window.is_weight else orders
 
     def learn(self, headers: Mapping[str, str]) -> None:
         """Raise the counts to what the venue says it has counted."""
@@ -78,7 +85,7 @@ class RequestBudget:
         for window in self._windows:
             text = headers.get(window.rule.header) if window.rule.header else None
             if text is not None and text.isdecimal():
-                self._roll(window, now_ms)
+                window.roll(now_ms)
                 window.count = max(window.count, int(text))
 
     def block(self, wait_ms: int | None, reason: str) -> int:
@@ -102,9 +109,8 @@ class RequestBudget:
             return (self._blocked_until_mono_ns - now_mono) // 1_000_000 + 1
         now_ms = (self._clock.utc_ns() + self.offset_ns) // 1_000_000
         for window in self._windows:
-            self._roll(window, now_ms)
-            limit = window.rule.limit - int(window.rule.limit * RESERVE_SHARE)
-            if window.rule.kind == "weight" and window.count + weight > limit:
+            window.roll(now_ms)
+            if window.is_weight and window.count + weight > window.unreserved:
                 return window.rule.window_ms - now_ms % window.rule.window_ms + 1
         return 0
 
@@ -113,9 +119,9 @@ class RequestBudget:
         now_ms = (self._clock.utc_ns() + self.offset_ns) // 1_000_000
         wait = 0
         for window in self._windows:
-            self._roll(window, now_ms)
-            limit = window.rule.limit
-            if window.rule.kind == "orders" and window.count + min(orders, limit) > limit:
+            window.roll(now_ms)
+            limit = window.limit
+            if not window.is_weight and window.count + min(orders, limit) > limit:
                 wait = max(wait, window.rule.window_ms - now_ms % window.rule.window_ms + 1)
         return wait
 
@@ -123,5 +129,5 @@ class RequestBudget:
         """Return used and limit of each window, for people."""
         now_ms = (self._clock.utc_ns() + self.offset_ns) // 1_000_000
         for window in self._windows:
-            self._roll(window, now_ms)
+            window.roll(now_ms)
         return {window.rule.name: f"{window.count}/{window.rule.limit}" for window in self._windows}

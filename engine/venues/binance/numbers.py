@@ -6,6 +6,7 @@ Nothing here is lenient: a text that is not a plain decimal, or a value that doe
 
 from __future__ import annotations
 
+import functools
 import re
 from decimal import Decimal
 from typing import Annotated
@@ -13,6 +14,8 @@ from typing import Annotated
 import msgspec
 
 from engine.model.errors import ProtocolViolation
+from engine.model.text import plain as plain
+from engine.model.text import scale_text
 
 _INT64_MAX = 2**63 - 1
 _POWERS: tuple[int, ...] = tuple(10**power for power in range(40))
@@ -38,6 +41,8 @@ def scaled(text: str, scale: int) -> int:
     Raises:
         ProtocolViolation: not a plain non-negative decimal, or it does not fit the scale or 64 bits.
     """
+    if (usual := scale_text(text, scale)) >= 0:
+        return usual
     whole, dot, fraction = text.partition(".")
     digits = whole + fraction
     if not (digits.isdecimal() and digits.isascii()) or not whole or (dot and not fraction):
@@ -56,21 +61,12 @@ def scaled(text: str, scale: int) -> int:
     return value
 
 
-def plain(value: int, scale: int) -> str:
-    """Return a scaled integer as the shortest exact decimal text, without an exponent.
-
-    ``value`` must not be negative: the venue states a side, never a sign.
-    """
-    assert value >= 0
-    if scale == 0:
-        return str(value)
-    digits = str(value).rjust(scale + 1, "0")
-    fraction = digits[-scale:].rstrip("0")
-    return f"{digits[:-scale]}.{fraction}" if fraction else digits[:-scale]
-
-
+@functools.lru_cache(maxsize=1024)
 def decimal(text: str) -> Decimal:
-    """Return signed decimal text as an exact Decimal; raises ProtocolViolation."""
+    """Return signed decimal text as an exact Decimal; raises ProtocolViolation.
+
+    Remembered, because most of what is read this way is one of a few zeros.
+    """
     if _DECIMAL.fullmatch(text) is None:
         raise ProtocolViolation(f"not a decimal number: {text[:40]!r}")
     return Decimal(text)

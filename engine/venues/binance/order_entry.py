@@ -44,6 +44,7 @@ ORDER_STATES = {
 
 SIDES = {"BUY": Side.BUY, "SELL": Side.SELL}
 _SIDE_WORDS = ("BUY", "SELL")  # by Side's value
+_LIMIT, _MARKET, _GTC, _SPOT = OrderType.LIMIT, OrderType.MARKET, TimeInForce.GTC, Product.SPOT
 _TIF_WORDS = {TimeInForce.GTC: "GTC", TimeInForce.IOC: "IOC", TimeInForce.FOK: "FOK"}
 
 _CLIENT_ORDER_ID = re.compile(r"[a-zA-Z0-9_-]{1,36}", re.ASCII)
@@ -54,6 +55,11 @@ _VENUE_ORDER_ID = re.compile(r"[0-9]{1,19}", re.ASCII)
 def url_text(text: str) -> str:
     """Return a symbol or id percent-encoded (UTF-8) for a query; letters and digits pass unchanged."""
     return text if text.isascii() and text.isalnum() else quote(text, safe="")
+
+
+def _is_client_order_id(text: str) -> bool:
+    usual = text.isalnum() and text.isascii() and len(text) <= 36
+    return usual or _CLIENT_ORDER_ID.fullmatch(text) is not None
 
 
 def check_order(product: Product, order: NewOrder, instrument: Instrument) -> None:
@@ -67,17 +73,17 @@ def check_order(product: Product, order: NewOrder, instrument: Instrument) -> No
         problem = f"the order is for {order.universal}"
     elif order.qty <= 0:
         problem = f"qty must be positive, not {order.qty}"
-    elif order.order_type is OrderType.LIMIT and order.price <= 0:
+    elif order.order_type is _LIMIT and order.price <= 0:
         problem = f"a limit order needs a positive price, not {order.price}"
-    elif order.order_type is OrderType.MARKET and order.price != 0:
+    elif order.order_type is _MARKET and order.price != 0:
         problem = "a market order has no price"
-    elif order.post_only and order.order_type is not OrderType.LIMIT:
+    elif order.post_only and order.order_type is not _LIMIT:
         problem = "only a limit order can be post-only"
-    elif order.post_only and order.time_in_force is not TimeInForce.GTC:
+    elif order.post_only and order.time_in_force is not _GTC:
         problem = "a post-only order rests: its time in force must be GTC"
-    elif order.reduce_only and product is Product.SPOT:
+    elif order.reduce_only and product is _SPOT:
         problem = "spot has no reduce-only orders"
-    elif _CLIENT_ORDER_ID.fullmatch(order.client_order_id) is None:
+    elif not _is_client_order_id(order.client_order_id):
         problem = f"client_order_id {order.client_order_id!r} must be 1 to 36 of a-z A-Z 0-9 _ -"
     if problem:
         raise UsageError(f"binance {instrument.universal}: {problem}")
@@ -89,9 +95,9 @@ def response_type(product: Product, order: NewOrder) -> str:
     Spot: RESULT, because ACK names neither state nor quantities. USD-M: ACK has the same keys as RESULT
     and only does not wait; an order that can end at once is asked for its result.
     """
-    if product is Product.SPOT or order.order_type is OrderType.MARKET:
+    if product is _SPOT or order.order_type is _MARKET:
         return "RESULT"
-    return "ACK" if order.time_in_force is TimeInForce.GTC else "RESULT"
+    return "ACK" if order.time_in_force is _GTC else "RESULT"
 
 
 def place_query(product: Product, order: NewOrder, instrument: Instrument, symbol: str) -> str:
@@ -109,12 +115,12 @@ def place_query(product: Product, order: NewOrder, instrument: Instrument, symbo
     )
     qty = plain(order.qty, instrument.qty_scale)
     reduce_only = "&reduceOnly=true" if order.reduce_only else ""
-    if order.order_type is OrderType.MARKET:
+    if order.order_type is _MARKET:
         return f"{head}&type=MARKET&quantity={qty}{reduce_only}"
     price = plain(order.price, instrument.price_scale)
     if not order.post_only:
         tif = _TIF_WORDS[order.time_in_force]
-    elif product is Product.SPOT:
+    elif product is _SPOT:
         return f"{head}&type=LIMIT_MAKER&quantity={qty}&price={price}"
     else:
         tif = "GTX"
