@@ -29,7 +29,8 @@ $(VENV)/.dev-ready: $(VENV)/.created requirements-dev.lock
 	$(PIP) install --require-hashes --no-deps --only-binary :all: -r requirements-dev.lock
 	@touch $@ $(VENV)/.run-ready
 
-NATIVE := setup.py $(shell find engine -name '*.pyx' -o -name '*.pxd' -o -name '*.h' 2>/dev/null)
+NATIVE := setup.py $(shell find engine -name '*.pyx' -o -name '*.pxd' -o -name '*.h' 2>/dev/null) \
+  $(wildcard engine/router/*.py engine/transport/http.py engine/transport/request_budget.py engine/session/order_gateway.py)
 $(VENV)/.built: $(NATIVE) $(VENV)/.run-ready
 	@echo "compiling the kernels (without a compiler the pure-Python path is used) ..."
 	$(BIN)/python setup.py -q build_ext --inplace

@@ -14,7 +14,7 @@ cdef enum:
     TEXT_MAX = 60
 
 
-def scale_text(str text not None, int scale):
+cpdef scale_text(str text, int scale):
     """Return plain decimal text as an int of ``10**-scale`` units; -1 for anything unusual."""
     cdef Py_ssize_t size = PyUnicode_GET_LENGTH(text), at = 0
     cdef int64_t value = 0
@@ -57,6 +57,19 @@ def scale_text(str text not None, int scale):
             value *= 10
             missing -= 1
     return value
+
+
+cdef class Scaler:
+    """See ``text.PureScaler``."""
+
+    cdef object unusual
+
+    def __init__(self, unusual):
+        self.unusual = unusual
+
+    def __call__(self, str text not None, int scale):
+        value = scale_text(text, scale)
+        return value if value >= 0 else self.unusual(text, scale)
 
 
 def plain(int64_t value, int scale):

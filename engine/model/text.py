@@ -6,6 +6,9 @@ compiled. ``scale_text`` only knows the usual texts; who must say what is wrong 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
 TEXT_MAX = 60
 DIGITS_MAX = 18
 """Significant digits that always fit an int64."""
@@ -29,6 +32,18 @@ def pure_scale_text(text: str, scale: int) -> int:
     return value if len(str(value)) <= DIGITS_MAX else -1
 
 
+class PureScaler:
+    """:func:`scale_text`, with somebody to ask about the rest: ``unusual(text, scale)`` raises or returns."""
+
+    def __init__(self, unusual: Callable[[str, int], int]) -> None:
+        self._unusual = unusual
+
+    def __call__(self, text: str, scale: int) -> int:
+        """Return ``text`` as an int of ``10**-scale`` units."""
+        value = pure_scale_text(text, scale)
+        return value if value >= 0 else self._unusual(text, scale)
+
+
 def pure_plain(value: int, scale: int) -> str:
     """Return a non-negative scaled integer as the shortest exact decimal text.
 
@@ -44,8 +59,10 @@ def pure_plain(value: int, scale: int) -> str:
     return f"{digits[:-scale]}.{fraction}" if fraction else digits[:-scale]
 
 
-try:
-    from engine.model._text import plain as plain
-    from engine.model._text import scale_text as scale_text
-except ImportError:
-    scale_text, plain = pure_scale_text, pure_plain
+if TYPE_CHECKING:
+    Scaler, scale_text, plain = PureScaler, pure_scale_text, pure_plain
+else:
+    try:
+        from engine.model._text import Scaler, plain, scale_text
+    except ImportError:
+        Scaler, scale_text, plain = PureScaler, pure_scale_text, pure_plain

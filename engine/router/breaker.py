@@ -36,6 +36,10 @@ class CircuitBreaker:
         self._is_trying = True
         return True
 
+    def not_tried(self) -> None:
+        """Take back an :meth:`allow`: the request never left, so it says nothing about the venue."""
+        self._is_trying = False
+
     def succeeded(self) -> bool:
         """Note an answer (a refusal is an answer); return whether this closed an open circuit."""
         was_open = self._until_ns > 0

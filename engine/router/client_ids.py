@@ -1,7 +1,7 @@
 """Client order ids that are never used twice: instance, boot epoch, counter.
 
-Letters and digits only, at most 19 characters: inside the tightest rule of all five venues (32). The boot epoch
-is a number that grows with every start and is kept on disk, so a restart cannot repeat an id.
+Letters and digits only, at most 19 characters: inside the tightest rule of all five venues (32). The boot
+epoch is a number that grows with every start and is kept on disk, so a restart cannot repeat an id.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ answer is IN_DOUBT; it is asked for with growing pauses until it is proven, and 
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -146,22 +147,33 @@ class OrderRouter:
         now = self._clock.mono_ns()
         self._refuse_locally(new)
         order = Order(new, decided_ns or now)
-        self.orders[new.client_order_id] = order
-        self._open[new.universal] = self._open.get(new.universal, 0) + 1
-        self.stats.count("placed")
         instrument = self._instruments[new.universal]
+        gateway = self._gateway(transport)
+        if not self.breaker.allow():
+            return self._not_sent(order, "the circuit is open after failures in a row")
         try:
-            if not self.breaker.allow():
-                raise NotSent("the circuit is open after failures in a row")
-            sent = self._gateway(transport).place(
-                new, instrument, lambda reply: self._on_place(order, transport, reply)
-            )
+            sent = gateway.place(new, instrument, functools.partial(self._on_place, order, transport))
         except NotSent as error:
-            order.move(OrderState.NOT_SENT, str(error))
-            self._changed(order, Change.MOVED)
-            return order
+            self.breaker.not_tried()
+            return self._not_sent(order, str(error))
+        except UsageError:
+            self.breaker.not_tried()
+            raise
+        # Only now, on the wire already: nothing can have come back, the loop has not run since.
+        self._register(order)
         order.encoded_ns, order.written_ns = sent.encoded_mono_ns, sent.written_mono_ns
         self._record_sent(transport, "place", order.decided_ns, sent.encoded_mono_ns, sent.written_mono_ns)
+        return order
+
+    def _register(self, order: Order) -> None:
+        self.orders[order.client_order_id] = order
+        self._open[order.universal] = self._open.get(order.universal, 0) + 1
+        self.stats.count("placed")
+
+    def _not_sent(self, order: Order, reason: str) -> Order:
+        self._register(order)
+        order.move(OrderState.NOT_SENT, reason)
+        self._changed(order, Change.MOVED)
         return order
 
     def _refuse_locally(self, new: NewOrder) -> None:

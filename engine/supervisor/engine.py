@@ -23,6 +23,7 @@ from engine.model.ports import Clock
 from engine.recorder.recorder import Recorder, boot_id
 from engine.router.client_ids import ClientIds
 from engine.supervisor import wiring
+from engine.supervisor.built import stale_modules
 from engine.supervisor.embedded_sim import SimulatedExchange
 from engine.supervisor.epoch import next_epoch
 from engine.supervisor.systemd import ServiceManager
@@ -97,6 +98,8 @@ class Engine:
             self.log.emit(
                 events.KERNEL_MISSING, next_step="install gcc and the Python headers, then run: make build"
             )
+        if stale := stale_modules():
+            self.log.emit(events.BUILD_STALE, modules=stale, next_step="run: make build")
         if self._with_control and config.engine.control_socket:
             path = Path(config.engine.control_socket)
             self._control = ControlServer(path, self.handle, self._refused)

@@ -56,6 +56,13 @@ KERNEL_MISSING = _event(
     "The compiled kernels are not there; the pure-Python path serves, several times slower.",
     "next_step",
 )
+BUILD_STALE = _event(
+    "build.stale",
+    "warning",
+    "Compiled modules are older than their sources: what runs is not what the sources say.",
+    "modules",
+    "next_step",
+)
 VENUE_PUBLIC_ONLY = _event(
     "venue.restricted",
     "warning",

@@ -21,7 +21,7 @@ import msgspec
 from engine.model.errors import NotSent, ProtocolViolation, Unanswered, UsageError
 from engine.model.ports import Clock
 from engine.model.wire import HttpRequest
-from engine.transport.answer import scan_answer
+from engine.transport.answer import AnswerReader
 
 HEAD_BYTES_MAX = 64 * 1024
 BODY_BYTES_MAX = 64 * 1024 * 1024
@@ -68,15 +68,13 @@ Done = Callable[[HttpResponse | Exception], None]
 """Told the response, or ``NotSent`` / ``Unanswered`` / ``ProtocolViolation``."""
 
 
-class _Connection(asyncio.BufferedProtocol):
+class _Connection(AnswerReader, asyncio.BufferedProtocol):
     """One connection and the request that is on it."""
 
     def __init__(self, pool: HttpPool) -> None:
+        super().__init__(BUFFER_BYTES)
         self._pool = pool
         self._clock = pool.clock
-        self._buffer = bytearray(BUFFER_BYTES)
-        self._view = memoryview(self._buffer)
-        self._filled = 0
         self._head: bytes | None = None
         self._status = 0
         self._body_at = 0
@@ -90,7 +88,6 @@ class _Connection(asyncio.BufferedProtocol):
         self._deadline_ns = 0
         self._is_late = False
         self.written_ns = 0
-        self.first_ns = 0
         self.last_used_ns = 0
         self.transport: Any = None
         self.is_alive = False
@@ -106,34 +103,27 @@ class _Connection(asyncio.BufferedProtocol):
         self.is_alive = False
         if self._done is not None:
             if self._head is not None and self._until_close and error is None:
-                self._finish(bytes(self._view[self._body_at : self._filled]))
+                self._finish(self._bytes(self._body_at, self.filled))
             else:
-                reason = "truncated" if self._filled else "closed"
+                reason = "truncated" if self.filled else "closed"
                 self._fail(Unanswered("the connection ended before the answer did", reason))
         self._pool.forget(self)
 
-    def get_buffer(self, sizehint: int) -> memoryview:
-        if self._filled == len(self._buffer):
-            self._grow(2 * len(self._buffer))
-        return self._view[self._filled :] if self._filled else self._view
+    def answered(self, status: int, head: bytes, body: bytes) -> None:
+        """Take a whole, ordinary answer."""
+        self._status, self._head, self._keep = status, head, True
+        self._finish(body)
 
-    def buffer_updated(self, nbytes: int) -> None:
-        if self._filled == 0:
-            self.first_ns = self._clock.mono_ns()
-        self._filled += nbytes
-        if self._done is None:
-            # Bytes nobody asked for: answers and requests could no longer be matched on this connection.
-            self.close()
-            return
-        if self._head is None and (whole := scan_answer(self._buffer, self._filled)) is not None:
-            self._status, self._head, body = whole
-            self._keep = True
-            self._finish(body)
-            return
+    def piece(self) -> None:
+        """Look at what came of an answer that is not ordinary, or not whole yet."""
         try:
             self._parse()
         except ProtocolViolation as violation:
             self._fail(Unanswered(str(violation), "malformed"))
+
+    def unasked(self) -> None:
+        """Close: answers and requests could no longer be matched on this connection."""
+        self.close()
 
     def eof_received(self) -> bool:
         return False
@@ -146,10 +136,10 @@ class _Connection(asyncio.BufferedProtocol):
             raise NotSent("the connection is closed")
         assert self._done is None
         self._done = done
-        self._is_late = False
-        self._filled = 0
+        self._is_late = self.is_in_pieces = False
+        self.is_awaiting = True
+        self.filled = 0
         self._head = None
-        self.first_ns = 0
         self.transport.write(data)
         self.written_ns = now = self._clock.mono_ns()
         self._deadline_ns = now + int(timeout_s * 1e9)
@@ -166,7 +156,7 @@ class _Connection(asyncio.BufferedProtocol):
         if now_ns < self._deadline_ns:
             return True
         if self._is_late:
-            self._done = None
+            self._take_done()
             self.close()
             return False
         self._is_late = True
@@ -182,6 +172,7 @@ class _Connection(asyncio.BufferedProtocol):
 
     def _take_done(self) -> Done | None:
         done, self._done = self._done, None
+        self.is_awaiting = False
         return done
 
     def close(self) -> None:
@@ -192,10 +183,8 @@ class _Connection(asyncio.BufferedProtocol):
 
     # --------------------------------------------------------------------------------------- answer
 
-    def _grow(self, size: int) -> None:
-        buffer = bytearray(size)
-        buffer[: self._filled] = self._view[: self._filled]
-        self._buffer, self._view = buffer, memoryview(buffer)
+    def _bytes(self, start: int, end: int) -> bytes:
+        return bytes(memoryview(self.buffer)[start:end])
 
     def _parse(self) -> None:
         if self._head is None and not self._parse_head():
@@ -203,32 +192,32 @@ class _Connection(asyncio.BufferedProtocol):
         if self._is_chunked:
             self._parse_chunks()
         elif self._until_close:
-            if self._filled - self._body_at > BODY_BYTES_MAX:
+            if self.filled - self._body_at > BODY_BYTES_MAX:
                 raise ProtocolViolation("the body is longer than 64 MiB")
-        elif self._filled - self._body_at >= self._body_size:
-            if self._filled - self._body_at > self._body_size:
+        elif self.filled - self._body_at >= self._body_size:
+            if self.filled - self._body_at > self._body_size:
                 self._keep = False  # more than was asked for
-            self._finish(bytes(self._view[self._body_at : self._body_at + self._body_size]))
+            self._finish(self._bytes(self._body_at, self._body_at + self._body_size))
 
     def _parse_head(self) -> bool:
-        end = self._buffer.find(b"\r\n\r\n", 0, self._filled)
+        end = self.buffer.find(b"\r\n\r\n", 0, self.filled)
         if end < 0:
-            if self._filled > HEAD_BYTES_MAX:
+            if self.filled > HEAD_BYTES_MAX:
                 raise ProtocolViolation("the header is longer than 64 KiB")
             return False
-        head = bytes(self._view[:end])
+        head = self._bytes(0, end)
         if not head.startswith((b"HTTP/1.1 ", b"HTTP/1.0 ")) or not head[9:12].isdigit():
             raise ProtocolViolation("not an HTTP/1 answer", head)
         status = int(head[9:12])
         if 100 <= status < 200:  # interim: the real answer follows
-            rest = bytes(self._view[end + 4 : self._filled])
-            self._view[: len(rest)] = rest
-            self._filled = len(rest)
+            rest = self._bytes(end + 4, self.filled)
+            self.buffer[: len(rest)] = rest
+            self.filled = len(rest)
             return self._parse_head() if rest else False
         self._status, self._head, self._body_at = status, head, end + 4
         self._frame_body(head.lower())
-        if self._body_size > len(self._buffer) - self._body_at:
-            self._grow(self._body_at + self._body_size)
+        if self._body_size > len(self.buffer) - self._body_at:
+            self.resize(self._body_at + self._body_size)
         return True
 
     def _frame_body(self, lower: bytes) -> None:
@@ -258,12 +247,12 @@ class _Connection(asyncio.BufferedProtocol):
 
     def _parse_chunks(self) -> None:
         while True:
-            line_end = self._buffer.find(b"\r\n", self._chunk_at, self._filled)
+            line_end = self.buffer.find(b"\r\n", self._chunk_at, self.filled)
             if line_end < 0:
-                if self._filled - self._chunk_at > 256:
+                if self.filled - self._chunk_at > 256:
                     raise ProtocolViolation("chunk header too long")
                 return
-            text = bytes(self._view[self._chunk_at : line_end]).split(b";")[0].strip()
+            text = self._bytes(self._chunk_at, line_end).split(b";")[0].strip()
             if not text or len(text) > 8 or text.strip(b"0123456789abcdefABCDEF"):
                 raise ProtocolViolation(f"chunk size {text[:20]!r}")
             size = int(text, 16)
@@ -273,35 +262,35 @@ class _Connection(asyncio.BufferedProtocol):
                 return
             if start + size > BODY_BYTES_MAX:
                 raise ProtocolViolation("the body is longer than 64 MiB")
-            if self._filled < start + size + 2:
+            if self.filled < start + size + 2:
                 return
-            if not self._buffer.startswith(b"\r\n", start + size):
+            if not self.buffer.startswith(b"\r\n", start + size):
                 raise ProtocolViolation("a chunk does not end where it says")
-            self._chunks.append(bytes(self._view[start : start + size]))
+            self._chunks.append(self._bytes(start, start + size))
             self._chunk_at = start + size + 2
 
     def _end_chunks(self, start: int) -> None:
         """Wait for the (empty) trailer; trailers themselves are ignored."""
-        if self._filled < start + 2:
+        if self.filled < start + 2:
             return
-        if not self._buffer.startswith(b"\r\n", start):
-            if self._buffer.find(b"\r\n\r\n", start, self._filled) < 0:
-                if self._filled - start > HEAD_BYTES_MAX:
+        if not self.buffer.startswith(b"\r\n", start):
+            if self.buffer.find(b"\r\n\r\n", start, self.filled) < 0:
+                if self.filled - start > HEAD_BYTES_MAX:
                     raise ProtocolViolation("the trailer is longer than 64 KiB")
                 return
             self._keep = False
         self._finish(b"".join(self._chunks))
 
     def _finish(self, body: bytes) -> None:
-        done = self._take_done()
+        done, self._done = self._done, None
+        self.is_awaiting = False
         now = self._clock.mono_ns()
         assert self._head is not None
         response = HttpResponse(self._status, self._head, body, self.written_ns, self.first_ns, now)
         self.last_used_ns = now
-        self._filled = 0
-        if len(self._buffer) > 16 * BUFFER_BYTES:
-            self._buffer = bytearray(BUFFER_BYTES)
-            self._view = memoryview(self._buffer)
+        self.filled = 0
+        if len(self.buffer) > 16 * BUFFER_BYTES:
+            self.resize(BUFFER_BYTES)
         if self._keep and not self._is_late:
             self._pool.give_back(self)
         else:
@@ -423,7 +412,8 @@ class HttpPool:
     def give_back(self, connection: _Connection) -> None:
         """Take a connection that is free again."""
         self._idle.append(connection)
-        self._wake()
+        if self._waiters:
+            self._wake()
 
     def forget(self, connection: _Connection) -> None:
         """Drop a connection that is gone."""

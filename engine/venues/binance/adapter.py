@@ -228,7 +228,8 @@ class BinanceTrading:
         Raises:
             UsageError: the order cannot be expressed at this venue.
         """
-        query = order_entry.place_query(self.product, order, instrument, self._symbol(instrument))
+        symbol = self._symbols.get(instrument.symbol) or self._symbol(instrument)
+        query = order_entry.place_query(self.product, order, instrument, symbol)
         return HttpRequest(
             method="POST",
             target=self._order_path,

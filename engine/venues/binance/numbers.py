@@ -14,8 +14,8 @@ from typing import Annotated
 import msgspec
 
 from engine.model.errors import ProtocolViolation
+from engine.model.text import Scaler
 from engine.model.text import plain as plain
-from engine.model.text import scale_text
 
 _INT64_MAX = 2**63 - 1
 _POWERS: tuple[int, ...] = tuple(10**power for power in range(40))
@@ -35,14 +35,12 @@ DECODE_ERRORS = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
 """Everything a msgspec decoder raises for bytes it cannot use (nesting and bad UTF-8 included)."""
 
 
-def scaled(text: str, scale: int) -> int:
+def _unusual(text: str, scale: int) -> int:
     """Return decimal text as an integer of ``10**-scale`` units.
 
     Raises:
         ProtocolViolation: not a plain non-negative decimal, or it does not fit the scale or 64 bits.
     """
-    if (usual := scale_text(text, scale)) >= 0:
-        return usual
     whole, dot, fraction = text.partition(".")
     digits = whole + fraction
     if not (digits.isdecimal() and digits.isascii()) or not whole or (dot and not fraction):
@@ -59,6 +57,10 @@ def scaled(text: str, scale: int) -> int:
     if value > _INT64_MAX:
         raise ProtocolViolation(f"{text[:40]} does not fit 64 bits at {scale} decimals")
     return value
+
+
+scaled = Scaler(_unusual)
+"""``scaled(text, scale)``: decimal text as an integer of ``10**-scale`` units, or ProtocolViolation."""
 
 
 @functools.lru_cache(maxsize=1024)

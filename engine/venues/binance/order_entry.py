@@ -57,18 +57,13 @@ def url_text(text: str) -> str:
     return text if text.isascii() and text.isalnum() else quote(text, safe="")
 
 
-def _is_client_order_id(text: str) -> bool:
-    usual = text.isalnum() and text.isascii() and len(text) <= 36
-    return usual or _CLIENT_ORDER_ID.fullmatch(text) is not None
-
-
 def check_order(product: Product, order: NewOrder, instrument: Instrument) -> None:
     """Refuse an order that this venue's encoding cannot express, before any byte of it exists.
 
     Raises:
         UsageError: names what is wrong.
     """
-    problem = ""
+    problem, text = "", order.client_order_id
     if order.universal != instrument.universal:
         problem = f"the order is for {order.universal}"
     elif order.qty <= 0:
@@ -83,7 +78,7 @@ def check_order(product: Product, order: NewOrder, instrument: Instrument) -> No
         problem = "a post-only order rests: its time in force must be GTC"
     elif order.reduce_only and product is _SPOT:
         problem = "spot has no reduce-only orders"
-    elif not _is_client_order_id(order.client_order_id):
+    elif not (text.isalnum() and text.isascii() and len(text) <= 36) and not _CLIENT_ORDER_ID.fullmatch(text):
         problem = f"client_order_id {order.client_order_id!r} must be 1 to 36 of a-z A-Z 0-9 _ -"
     if problem:
         raise UsageError(f"binance {instrument.universal}: {problem}")
@@ -267,13 +262,14 @@ def ack_of(body: OrderBody, instrument: Instrument) -> OrderAck:
         raise ProtocolViolation(f"answer is about {body.symbol[:40]!r}, not {instrument.symbol!r}")
     quote_text = body.cummulativeQuoteQty if body.cummulativeQuoteQty is not None else body.cumQuote
     stamp = body.transactTime or body.updateTime or body.time
+    price_scale, qty_scale = instrument.price_scale, instrument.qty_scale
     return OrderAck(
         client_order_id=body.origClientOrderId or body.clientOrderId,
         venue_order_id=str(body.orderId),
         state=state,
-        price=scaled(body.price, instrument.price_scale),
-        qty=scaled(body.origQty, instrument.qty_scale),
-        cum_qty=scaled(body.executedQty, instrument.qty_scale),
+        price=scaled(body.price, price_scale),
+        qty=scaled(body.origQty, qty_scale),
+        cum_qty=scaled(body.executedQty, qty_scale),
         cum_quote=decimal(quote_text) if quote_text else None,
         side=side,
         venue_utc_ns=stamp * MS if stamp else None,
