@@ -328,6 +328,7 @@ class HttpPool:
         self._idle: deque[_Connection] = deque()
         self._all: set[_Connection] = set()
         self._opening = 0
+        self._tasks: set[asyncio.Task[bool]] = set()
         self._waiters: deque[asyncio.Future[None]] = deque()
         self._keeper: asyncio.Task[None] | None = None
         self._sweeper: asyncio.TimerHandle | None = None
@@ -351,6 +352,9 @@ class HttpPool:
             await asyncio.gather(self._keeper, return_exceptions=True)
         if self._sweeper is not None:
             self._sweeper.cancel()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         for connection in list(self._all):
             connection._fail(Unanswered("the engine is stopping", "stopped"))
         self._idle.clear()
@@ -383,6 +387,18 @@ class HttpPool:
     async def _open(self) -> bool:
         """Open one connection into the idle queue; return whether that worked."""
         self._opening += 1
+        return await self._connect()
+
+    def _open_more(self) -> None:
+        """Open another connection in the background, if the limit allows; counted from this very moment."""
+        if self._is_closed or len(self._all) + self._opening >= self._limit:
+            return
+        self._opening += 1
+        task = self.loop.create_task(self._connect())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _connect(self) -> bool:
         self.connects += 1
         try:
             _, connection = await asyncio.wait_for(
@@ -462,8 +478,7 @@ class HttpPool:
                 continue
             self.requests += 1
             return connection.written_ns
-        if len(self._all) + self._opening < self._limit:
-            self.loop.create_task(self._open())
+        self._open_more()
         raise NotSent(
             f"{request.label}: no open connection to {self._host} ({self.last_error or 'all busy'})"
         )
@@ -505,8 +520,7 @@ class HttpPool:
         while not self._idle:
             if self._is_closed:
                 raise NotSent(f"{request.label}: the engine is stopping")
-            if len(self._all) + self._opening < self._limit:
-                self.loop.create_task(self._open())
+            self._open_more()
             left = deadline - self.loop.time()
             waiter: asyncio.Future[None] = self.loop.create_future()
             self._waiters.append(waiter)

@@ -85,7 +85,7 @@ async def run(cases: list[str]) -> list[Any]:
     ("cases", "least"),
     [
         pytest.param(CORE, 247, id="core"),
-        pytest.param(LIMITS, 54, id="limits", marks=[pytest.mark.slow, pytest.mark.timeout(600)]),
+        pytest.param(LIMITS, 54, id="limits"),
     ],
 )
 @pytest.mark.parametrize("base", BASES)
