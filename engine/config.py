@@ -73,7 +73,7 @@ class MarketDataSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     snapshot_concurrency: int = 4
     """Snapshots asked for at the same time, per venue product."""
     snapshot_timeout_ms: int = 5_000
-    stale_after_ms: int = 30_000
+    stale_after_ms: int = 5_000
     """A LIVE book without any message on its connection for this long is STALE."""
 
 

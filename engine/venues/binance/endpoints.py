@@ -62,7 +62,7 @@ SNAPSHOT_WEIGHT = {Product.SPOT: 50, Product.PERP: 20}
 # Source: "WebSocket connection limits", spot 2026-07-21; USD-M "Connect" 2026-05-27.
 STREAM_RULES = {
     Product.SPOT: ConnectionRules(
-        heartbeat=Heartbeat(silence_ms=30_000, ping_interval_ms=10_000, pong_timeout_ms=5_000),
+        heartbeat=Heartbeat(silence_ms=30_000, ping_interval_ms=3_000, pong_timeout_ms=2_000),
         messages_per_s=5,
         streams_max=1024,
         connects=300,
@@ -70,7 +70,7 @@ STREAM_RULES = {
         lifetime_s=24 * 3600,
     ),
     Product.PERP: ConnectionRules(
-        heartbeat=Heartbeat(silence_ms=30_000, ping_interval_ms=10_000, pong_timeout_ms=5_000),
+        heartbeat=Heartbeat(silence_ms=30_000, ping_interval_ms=3_000, pong_timeout_ms=2_000),
         messages_per_s=10,
         streams_max=1024,
         connects=300,  # no number is published for USD-M: the spot one is used
@@ -86,7 +86,7 @@ STREAM_RULES = {
 # 2026-05-27.
 TRADE_RULES = {
     product: ConnectionRules(
-        heartbeat=Heartbeat(silence_ms=30_000, ping_interval_ms=10_000, pong_timeout_ms=5_000),
+        heartbeat=Heartbeat(silence_ms=30_000, ping_interval_ms=3_000, pong_timeout_ms=2_000),
         messages_per_s=1_000,
         streams_max=1_000,
         connects=300,
