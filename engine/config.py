@@ -127,6 +127,8 @@ class VenueSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     instruments: InstrumentsSection = InstrumentsSection()
     depth_speed: str = ""
     """Venue's own word for the depth cadence (Binance: "100ms"); empty: the fastest documented."""
+    trade_stream: str = ""
+    """Venue's own word for the public trades of perpetuals (Binance: "trade", "aggTrade"); empty: "trade"."""
     credentials: str = ""
     """Name prefix of the key variables; empty: the venue's name in capitals."""
 

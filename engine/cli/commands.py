@@ -274,6 +274,7 @@ async def check_config(options: argparse.Namespace) -> int:
     rows = []
     for name, section in config.venues.items():
         credentials = wiring.credentials_for(name, config) if section.enabled else None
+        wiring.check_section(name, section)
         rows.append(
             {
                 "venue": name,

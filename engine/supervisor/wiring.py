@@ -48,7 +48,14 @@ def market_data_adapter(
 ) -> MarketDataAdapter:
     """Return the public face of a venue product."""
     assert venue == "binance"
-    return BinanceMarketData(product, endpoints, section.depth_speed)
+    trades = section.trade_stream if product is Product.PERP else ""
+    return BinanceMarketData(product, endpoints, section.depth_speed, trades)
+
+
+def check_section(venue: str, section: VenueSection) -> None:
+    """Raise ConfigError where a venue's own words in its section are none of the venue's."""
+    for word in section.products:
+        market_data_adapter(venue, Product(word), Endpoints("", ""), section)
 
 
 def trading_adapter(

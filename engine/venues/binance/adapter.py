@@ -32,6 +32,7 @@ from engine.venues.binance.endpoints import (
     REST_BUDGETS,
     SNAPSHOT_WEIGHT,
     TRADE_RULES,
+    TRADE_STREAMS,
     VENUE,
 )
 from engine.venues.binance.signing import signer_for, websocket_payload
@@ -45,10 +46,10 @@ class BinanceMarketData:
         product: spot or USD-M perpetuals.
         endpoints: where to connect; ``endpoints.py`` says what each base means.
         speed: depth cadence word, "" for ``100ms``.
-        trades: which USD-M stream prints come from; see NOTES.md, "Trades".
+        trades: which stream USD-M prints come from, "" for ``trade``; see NOTES.md, "Not confirmed".
 
     Raises:
-        ConfigError: the cadence is not one of the product's.
+        ConfigError: the cadence or the stream is not one of the product's.
     """
 
     venue = VENUE
@@ -58,7 +59,7 @@ class BinanceMarketData:
         product: Product,
         endpoints: Endpoints,
         speed: str = "",
-        trades: market_data.TradeStream = "trade",
+        trades: str = "",
     ) -> None:
         if speed and speed not in DEPTH_SPEEDS[product]:
             known = ", ".join(DEPTH_SPEEDS[product])
@@ -68,7 +69,11 @@ class BinanceMarketData:
         self.rest_budgets = REST_BUDGETS[product]
         self._endpoints = endpoints
         self._speed = speed or "100ms"
-        self._trades = trades
+        if trades not in ("", *TRADE_STREAMS):
+            raise ConfigError(
+                f'venues.binance.trade_stream = "{trades}": there are {", ".join(TRADE_STREAMS)}'
+            )
+        self._trades = trades or TRADE_STREAMS[0]
         self._path = PATHS[product]
         self._label = f"{VENUE}.{product.value}"
         self._decoder = market_data.MarketDecoder()

@@ -52,6 +52,9 @@ DEPTH_SPEEDS = {Product.SPOT: ("100ms", "1000ms"), Product.PERP: ("100ms", "250m
 """Cadence words; spot's 1000 ms and futures' 250 ms are the streams without a suffix. ``0ms`` is
 undocumented and works (recordings use it). Source: stream docs, "Diff. Depth Stream"."""
 
+TRADE_STREAMS = ("trade", "aggTrade")
+"""What USD-M prints can come from. Source: ``@aggTrade`` is documented; ``@trade`` was recorded."""
+
 DEPTH_LIMIT = 1000
 """Levels of a snapshot: weight 50 (spot), 20 (USD-M). Source: REST docs, "Order Book"."""
 

@@ -24,7 +24,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from typing import Literal
 
 import msgspec
 import numpy as np
@@ -52,8 +51,6 @@ from engine.venues.base import (
 from engine.venues.binance.endpoints import STREAM_RULES, VENUE
 from engine.venues.binance.errors import clean
 from engine.venues.binance.numbers import DECODE_ERRORS, MS, Id, Millis, decimal, scaled
-
-TradeStream = Literal["trade", "aggTrade"]
 
 NAMES_PER_MESSAGE = 100
 """Stream names in one SUBSCRIBE: many, because messages are budgeted (5 or 10 a second)."""
@@ -108,7 +105,7 @@ def market_plans(
     instruments: Sequence[Instrument],
     topics: frozenset[Topic],
     speed: str,
-    trades: TradeStream = "trade",
+    trades: str = "trade",
     streams_max: int | None = None,
 ) -> list[ConnectionPlan]:
     """Return the connections for these instruments; an instrument's streams of one kind stay together.
@@ -148,7 +145,7 @@ def market_plans(
 
 
 def _streams(
-    product: Product, route: str, symbol: str, topics: frozenset[Topic], speed: str, trades: TradeStream
+    product: Product, route: str, symbol: str, topics: frozenset[Topic], speed: str, trades: str
 ) -> list[str]:
     """Return the stream names of one instrument on one kind of connection; symbols are lower case there."""
     lower = symbol.lower()
