@@ -150,9 +150,9 @@ class Admin:
                     "qty": str(market.qty(position.lots)),
                     "entry_price": str(position.entry_price),
                     "realised": str(position.realised),
-                    "unrealised": str(exchange.unrealised(account, market)),
+                    "unrealised": str(exchange.clearing.unrealised(account, market)),
                     "mark_price": str(market.mark_price),
-                    "leverage": exchange.leverage(account, market),
+                    "leverage": exchange.clearing.leverage(account, market),
                 }
             )
         return _reply(rows)

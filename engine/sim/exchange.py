@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import itertools
 from collections import deque
-from decimal import Decimal
 
-from engine.sim.accounts import ZERO, Account, apply_fill
+from engine.sim.accounts import Account
+from engine.sim.clearing import Clearing
 from engine.sim.clock import SimClock
 from engine.sim.market import Level, Market
 from engine.sim.model import (
@@ -46,6 +46,7 @@ class Exchange:
         markets: (product, symbol) to market.
         accounts: API key to account.
         listeners: told everything, synchronously.
+        clearing: the accounts' money and margin.
     """
 
     def __init__(self, venue: str, specs: list[MarketSpec], accounts: list[Account], clock: SimClock) -> None:
@@ -64,6 +65,7 @@ class Exchange:
         self._taker_numbers = itertools.count(1)
         self.orders: deque[Order] = deque(maxlen=ORDERS_KEPT)
         self.all_fills: deque[FillRecord] = deque(maxlen=FILLS_KEPT)
+        self.clearing = Clearing(self.markets, self.open_orders)
         self._by_client_id: dict[tuple[str, str, str, str], Order] = {}
 
     # ------------------------------------------------------------------------------------ look-ups
@@ -151,7 +153,7 @@ class Exchange:
             stp_mode=new.stp_mode, created_ms=now, updated_ms=now, extra=new.extra,
             quote_amount=new.quote_amount,
         )  # fmt: skip
-        self._lock(order)
+        self.clearing.lock(order)
         self._register(order)
         self._emit(order, ExecType.NEW)
         if unfillable:
@@ -343,9 +345,9 @@ class Exchange:
         order.status = OrderStatus.PARTIALLY_FILLED if order.leaves_lots else OrderStatus.FILLED
         rate = spec.maker_fee if is_maker else spec.taker_fee
         if spec.product == "spot":
-            fee, asset, realised = self._settle_spot(order, lots, quote, rate)
+            fee, asset, realised = self.clearing.settle_spot(order, lots, quote, rate)
         else:
-            fee, asset, realised = self._settle_perp(order, price, lots, quote, rate, now)
+            fee, asset, realised = self.clearing.settle_perp(order, price, lots, quote, rate, now)
         fill = FillRecord(
             order, trade_id, price, lots, fee, asset, is_maker, realised, now, next(self.execution_ids)
         )
@@ -359,126 +361,6 @@ class Exchange:
             listener.on_balance(order.account, spec.product, assets)
             if spec.product == "perp":
                 listener.on_position(order.account, order.market)
-
-    # ---------------------------------------------------------------------------- money and margin
-
-    def _lock(self, order: Order) -> None:
-        spec = order.market.spec
-        if spec.product == "perp":
-            self._check_margin(order)
-            return
-        if order.side == "SELL":
-            asset, amount = spec.base, order.qty_lots * spec.lot_size
-        elif order.kind is OrderKind.MARKET:
-            asset, amount = spec.quote, self._market_cost(order)
-        else:
-            asset, amount = spec.quote, order.qty_lots * order.price_ticks * spec.tick_size * spec.lot_size
-        balance = order.account.balance("spot", asset)
-        if balance.free < amount:
-            raise Refused(RefusalReason.INSUFFICIENT_BALANCE)
-        balance.free -= amount
-        balance.locked += amount
-        order.locked = amount
-
-    def _market_cost(self, order: Order) -> Decimal:
-        """Return what a market buy would cost on the book as it is."""
-        spec, left, cost = order.market.spec, order.qty_lots, 0
-        for price, lots in order.market.opposite(order.side).best_first():
-            part = min(left, lots)
-            cost += part * price
-            left -= part
-            if left == 0:
-                break
-        return cost * spec.tick_size * spec.lot_size
-
-    def _unlock(self, order: Order) -> None:
-        if order.locked:
-            spec = order.market.spec
-            balance = order.account.balance("spot", spec.base if order.side == "SELL" else spec.quote)
-            balance.locked -= order.locked
-            balance.free += order.locked
-            order.locked = ZERO
-
-    def _settle_spot(
-        self, order: Order, lots: int, quote: Decimal, rate: Decimal
-    ) -> tuple[Decimal, str, Decimal]:
-        spec, account = order.market.spec, order.account
-        base_balance, quote_balance = account.balance("spot", spec.base), account.balance("spot", spec.quote)
-        qty = lots * spec.lot_size
-        if order.side == "BUY":
-            reserved = quote
-            if order.kind is OrderKind.LIMIT:
-                reserved = lots * order.price_ticks * spec.tick_size * spec.lot_size
-            order.locked -= reserved
-            quote_balance.locked -= reserved
-            quote_balance.free += reserved - quote
-            fee = qty * rate
-            base_balance.free += qty - fee
-            return fee, spec.base, ZERO
-        order.locked -= qty
-        base_balance.locked -= qty
-        fee = quote * rate
-        quote_balance.free += quote - fee
-        return fee, spec.quote, ZERO
-
-    def _settle_perp(
-        self, order: Order, price: int, lots: int, quote: Decimal, rate: Decimal, now: int
-    ) -> tuple[Decimal, str, Decimal]:
-        market = order.market
-        settle = market.spec.settle or market.spec.quote
-        signed = lots if order.side == "BUY" else -lots
-        position = order.account.position(market.spec.symbol)
-        realised = apply_fill(position, signed, market.price(price), market.spec.lot_size, now)
-        fee = quote * rate
-        order.account.balance("perp", settle).free += realised - fee
-        return fee, settle, realised
-
-    def leverage(self, account: Account, market: Market) -> int:
-        """Return the leverage set for a contract (20 by default)."""
-        return account.leverage.get(market.spec.symbol, 20)
-
-    def unrealised(self, account: Account, market: Market) -> Decimal:
-        """Return the unrealised profit of a position at the mark price."""
-        position = account.position(market.spec.symbol)
-        return (market.mark_price - position.entry_price) * position.lots * market.spec.lot_size
-
-    def position_margin(self, account: Account, market: Market) -> Decimal:
-        """Return the initial margin that a position holds."""
-        notional = abs(account.position(market.spec.symbol).lots) * market.spec.lot_size * market.mark_price
-        return notional / self.leverage(account, market)
-
-    def order_margin(self, account: Account, market: Market) -> Decimal:
-        """Return the initial margin of open orders, the larger of the two sides."""
-        spec = market.spec
-        sides = {"BUY": ZERO, "SELL": ZERO}
-        for order in self.open_orders(account, "perp", market):
-            if not order.reduce_only:
-                sides[order.side] += order.leaves_lots * order.price_ticks * spec.tick_size * spec.lot_size
-        return max(sides.values()) / self.leverage(account, market)
-
-    def available_margin(self, account: Account, asset: str) -> Decimal:
-        """Return what new orders may still use of a margin wallet."""
-        available = account.balance("perp", asset).total
-        for (product, symbol), market in self.markets.items():
-            settle = market.spec.settle or market.spec.quote
-            active = symbol in account.positions or market.open_count.get(account.name)
-            if product == "perp" and settle == asset and active:
-                available += self.unrealised(account, market) - self.position_margin(account, market)
-                available -= self.order_margin(account, market)
-        return available
-
-    def _check_margin(self, order: Order) -> None:
-        market, account = order.market, order.account
-        if order.reduce_only:
-            return
-        lots = account.position(market.spec.symbol).lots
-        opening = order.qty_lots
-        if (lots > 0) != (order.side == "BUY"):
-            opening = max(0, order.qty_lots - abs(lots))
-        price = market.price(order.price_ticks) if order.kind is OrderKind.LIMIT else market.mark_price
-        need = opening * market.spec.lot_size * price / self.leverage(account, market)
-        if need > self.available_margin(account, market.spec.settle or market.spec.quote):
-            raise Refused(RefusalReason.MARGIN)
 
     # -------------------------------------------------------------------------------- after matching
 
@@ -524,7 +406,7 @@ class Exchange:
         market, name = order.market, order.account.name
         market.orders_by_client_id.pop((name, order.client_order_id), None)
         market.open_count[name] -= 1
-        self._unlock(order)
+        self.clearing.unlock(order)
 
     def _end(
         self,
@@ -611,23 +493,12 @@ class Exchange:
         order.qty_lots = qty_lots
         order.amends += 1
         order.updated_ms = self.clock.now_ms()
-        self._unlock_part(order, less)
+        if order.market.spec.product == "spot":
+            self.clearing.unlock_part(order, less)
+            self._tell_balances(order)
         order.market.touch(side, order.price_ticks)
         self._announce_top(order.market)
         self._emit(order, ExecType.AMENDED)
-
-    def _unlock_part(self, order: Order, lots: int) -> None:
-        spec = order.market.spec
-        if spec.product != "spot":
-            return
-        amount = lots * spec.lot_size
-        if order.side == "BUY":
-            amount *= order.price_ticks * spec.tick_size
-        balance = order.account.balance("spot", spec.base if order.side == "SELL" else spec.quote)
-        order.locked -= amount
-        balance.locked -= amount
-        balance.free += amount
-        self._tell_balances(order)
 
     def amend(self, order: Order, price_ticks: int, qty_lots: int) -> None:
         """Change price and total quantity, losing the queue place (perpetuals); raises Refused.

@@ -596,7 +596,6 @@ async def test_unknown_parameters_are_tolerated_or_refused() -> None:
 
 
 async def test_services_that_are_not_simulated_answer_emptily(rig: Rig) -> None:
-    key = KEYS["alice"]
     for path in ("capital/config/getall", "margin/allPairs", "margin/isolated/allPairs"):
-        assert (await rig.raw("spot", "GET", f"/sapi/v1/{path}", key=key)).body == []
+        assert (await rig.raw("spot", "GET", f"/sapi/v1/{path}", key=KEYS["alice"])).body == []
     assert (await rig.raw("spot", "GET", "/dapi/v1/exchangeInfo")).body == {"symbols": []}

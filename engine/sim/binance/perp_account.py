@@ -28,6 +28,7 @@ class PerpAccounts:
 
     def __init__(self, exchange: Exchange, board: Board) -> None:
         self._exchange = exchange
+        self._clearing = exchange.clearing
         self._board = board
         self._income: deque[tuple[str, dict[str, Any]]] = deque(maxlen=INCOME_KEPT)
         self._next_transaction = 1
@@ -42,7 +43,7 @@ class PerpAccounts:
                 account,
                 asset,
                 self._unrealised(account, asset),
-                self._exchange.available_margin(account, asset),
+                self._clearing.available_margin(account, asset),
             )
             for asset in self._assets()
         ]
@@ -54,8 +55,8 @@ class PerpAccounts:
         main = next((row for row in assets if row["asset"] == "USDT"), assets[0])
         positions = [
             perp_messages.account_position(
-                view, account.position(view.symbol), self._exchange.unrealised(account, view.market),
-                self._exchange.position_margin(account, view.market),
+                view, account.position(view.symbol), self._clearing.unrealised(account, view.market),
+                self._clearing.position_margin(account, view.market),
             )
             for view in self._active(account)
         ]  # fmt: skip
@@ -76,17 +77,16 @@ class PerpAccounts:
         }
 
     def _asset_row(self, account: Account, asset: str) -> dict[str, Any]:
-        exchange = self._exchange
         views = [view for view in self._active(account) if _settle(view) == asset]
-        position_margin = sum((exchange.position_margin(account, view.market) for view in views), ZERO)
-        order_margin = sum((exchange.order_margin(account, view.market) for view in views), ZERO)
+        position_margin = sum((self._clearing.position_margin(account, view.market) for view in views), ZERO)
+        order_margin = sum((self._clearing.order_margin(account, view.market) for view in views), ZERO)
         notional = sum(
             (abs(account.position(view.symbol).lots) * view.market.spec.lot_size * view.market.mark_price
              for view in views), ZERO,
         )  # fmt: skip
         return perp_messages.asset_row(
             account, asset, self._unrealised(account, asset), position_margin, order_margin,
-            notional * perp_messages.MAINTENANCE_RATE, exchange.available_margin(account, asset),
+            notional * perp_messages.MAINTENANCE_RATE, self._clearing.available_margin(account, asset),
         )  # fmt: skip
 
     def position_risk(self, call: Call) -> list[dict[str, Any]]:
@@ -100,11 +100,11 @@ class PerpAccounts:
         return [self._risk(account, view) for view in views]
 
     def _risk(self, account: Account, view: MarketView) -> dict[str, Any]:
-        exchange, market = self._exchange, view.market
+        clearing, market = self._clearing, view.market
         bids, asks = self.open_notional(account, view)
         return perp_messages.position_risk(
-            view, account.position(view.symbol), exchange.unrealised(account, market),
-            exchange.position_margin(account, market), exchange.order_margin(account, market), bids, asks,
+            view, account.position(view.symbol), clearing.unrealised(account, market),
+            clearing.position_margin(account, market), clearing.order_margin(account, market), bids, asks,
         )  # fmt: skip
 
     def open_notional(self, account: Account, view: MarketView) -> tuple[Decimal, Decimal]:
@@ -134,7 +134,7 @@ class PerpAccounts:
 
     def _unrealised(self, account: Account, asset: str) -> Decimal:
         views = [view for view in self._active(account) if _settle(view) == asset]
-        return sum((self._exchange.unrealised(account, view.market) for view in views), ZERO)
+        return sum((self._clearing.unrealised(account, view.market) for view in views), ZERO)
 
     # -- settings ------------------------------------------------------------------------------------------
 
@@ -180,7 +180,7 @@ class PerpAccounts:
         """``GET /fapi/v1/symbolConfig``."""
         return [
             {"symbol": view.symbol, "marginType": "CROSSED", "isAutoAddMargin": False,
-             "leverage": self._exchange.leverage(call.account, view.market),
+             "leverage": self._clearing.leverage(call.account, view.market),
              "maxNotionalValue": f"{perp_messages.MAX_NOTIONAL}"}
             for view in self._wanted(call.params)
         ]  # fmt: skip

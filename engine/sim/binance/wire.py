@@ -154,7 +154,9 @@ class BinanceProduct:
             private = PerpUserData(clock.now_ms, options.seed, settings.time_scale)
             self._queue = EventQueue(self.faults, private.send, self.wake)
             margin = PerpAccounts(exchange, self.board)
-            self._events = PerpEvents(self.board, self._queue, margin, exchange.unrealised, clock.now_ms)
+            self._events = PerpEvents(
+                self.board, self._queue, margin, exchange.clearing.unrealised, clock.now_ms
+            )
             perp_trading = PerpTrading(exchange, self.board, self.faults, new_id, options.slim_answers)
             routes = rest_perp.routes(perp_trading, data, margin, counts, private)
             self.api = WsApi(
