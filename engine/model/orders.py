@@ -163,7 +163,8 @@ class NewOrder(msgspec.Struct, frozen=True, gc=False, kw_only=True):
 class OrderAck(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """The venue accepted a place, cancel or amend, or reported an order on query.
 
-    ``state`` is what the answer itself proves; ``cum_qty`` is scaled base units.
+    ``state`` is what the answer itself proves; ``cum_qty`` is scaled base units. Some venues answer a place
+    with its ids alone: ``side`` is then ``None``, ``price`` and ``qty`` are 0, and WORKING says "accepted".
     """
 
     client_order_id: str
@@ -173,7 +174,7 @@ class OrderAck(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     qty: int
     cum_qty: int
     cum_quote: Decimal | None
-    side: Side
+    side: Side | None
     venue_utc_ns: int | None
 
 

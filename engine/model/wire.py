@@ -40,13 +40,16 @@ class Heartbeat(msgspec.Struct, frozen=True, gc=False):
 
     Attributes:
         silence_ms: nothing at all received (data, pings, pongs) for this long means dead.
-        ping_interval_ms: our own WebSocket ping cadence, 0 = we do not ping.
+        ping_interval_ms: our own ping cadence, 0 = we do not ping.
         pong_timeout_ms: how long a pong to our ping may take.
+        ping_text: a text message to send in place of the WebSocket ping, where the venue wants one; its
+            answer is a message like any other, so anything received after it counts as the pong.
     """
 
     silence_ms: int
     ping_interval_ms: int = 0
     pong_timeout_ms: int = 10_000
+    ping_text: bytes = b""
 
 
 class ConnectionRules(msgspec.Struct, frozen=True, gc=False):

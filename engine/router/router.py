@@ -309,6 +309,8 @@ class OrderRouter:
         """Take in an order that the venue listed, whoever placed it, and return it."""
         order = self.orders.get(ack.client_order_id)
         if order is None:
+            if ack.side is None:
+                raise UsageError(f"order {ack.client_order_id} cannot be taken in: its side is not known")
             order = self._adopt(universal, ack.client_order_id, ack.side, ack.qty, ack.price)
         self._changed(order, order.on_ack(ack))
         return order

@@ -18,7 +18,7 @@ from engine.transport.http import HttpPool
 from engine.transport.reconnect import Backoff, ConnectionBudget
 from engine.transport.request_budget import RequestBudget
 from engine.transport.websocket import SessionDown, SessionUp, WebSocketSession
-from engine.venues.base import PlannedShutdown, StreamDown, TradingAdapter, WsReply
+from engine.venues.base import PlannedShutdown, StreamDown, ToSend, TradingAdapter, WsReply
 
 LISTEN_KEY_RENEW_S = 1_500.0
 REQUEST_TIMEOUT_S = 5.0
@@ -163,6 +163,8 @@ class AccountSession:
                 self._on_position(event)
             elif isinstance(event, WsReply):
                 self._on_reply(event)
+            elif isinstance(event, ToSend):
+                self.session.send(event.payload)
             elif isinstance(event, StreamDown):
                 self._lapsed(event.reason)
             elif isinstance(event, PlannedShutdown):

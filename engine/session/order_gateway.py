@@ -18,7 +18,7 @@ from engine.transport.http import HttpPool, HttpResponse
 from engine.transport.reconnect import Backoff, ConnectionBudget
 from engine.transport.request_budget import RequestBudget
 from engine.transport.websocket import SessionDown, SessionUp, WebSocketSession
-from engine.venues.base import StreamDown, TradingAdapter, WsReply
+from engine.venues.base import StreamDown, ToSend, TradingAdapter, WsReply
 
 LATE_S = 30.0
 
@@ -142,6 +142,7 @@ class WsGateway:
         self._ids = itertools.count(1)
         self._flights: dict[str, _Flight] = {}
         self._login_id = ""
+        self._needs_login = False
         self.is_ready = False
         rules = adapter.trade_rules
         self.session = WebSocketSession(
@@ -162,10 +163,11 @@ class WsGateway:
     def _greeting(self) -> tuple[bytes, ...]:
         self._login_id = f"login-{next(self._ids)}"
         message = self._adapter.trade_login(self._login_id, self._venue_clock.stamp_ms())
+        self._needs_login = message is not None
         return () if message is None else (message,)
 
     def _on_up(self, event: SessionUp) -> None:
-        if self._adapter.trade_login("probe", self._venue_clock.stamp_ms()) is None:
+        if not self._needs_login:
             self._set_ready(True, "")
 
     def _set_ready(self, ready: bool, reason: str) -> None:
@@ -187,9 +189,11 @@ class WsGateway:
         self._on_state(self.is_ready, f"message set aside: {type(error).__name__}")
 
     def _on_message(self, payload: bytes, mono_ns: int, utc_ns: int) -> None:
-        for event in self._adapter.decode_private(payload, mono_ns, utc_ns):
+        for event in self._adapter.decode_trade(payload, mono_ns, utc_ns):
             if isinstance(event, WsReply):
                 self._answered(event, mono_ns)
+            elif isinstance(event, ToSend):
+                self.session.send(event.payload)
             elif isinstance(event, StreamDown):
                 self.session.drop(event.reason)
 

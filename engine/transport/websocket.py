@@ -407,7 +407,8 @@ class WebSocketSession:
             if now - self._listener.last_mono_ns > heartbeat.silence_ms * 1_000_000:
                 self._listener.abort(f"silent for {heartbeat.silence_ms} ms")
                 continue
-            if awaiting_since and self._pong_mono_ns >= awaiting_since:
+            heard_ns = self._listener.last_mono_ns if heartbeat.ping_text else self._pong_mono_ns
+            if awaiting_since and heard_ns >= awaiting_since:
                 awaiting_since = 0
             if awaiting_since and now - awaiting_since > heartbeat.pong_timeout_ms * 1_000_000:
                 self._listener.abort("no pong")
@@ -415,7 +416,10 @@ class WebSocketSession:
             if ping_ns and now >= next_ping and self._is_open:
                 next_ping = now + ping_ns
                 awaiting_since = awaiting_since or now
-                self._listener.transport.send_ping(b"")
+                if heartbeat.ping_text:
+                    self._listener.transport.send(WSMsgType.TEXT, heartbeat.ping_text)
+                else:
+                    self._listener.transport.send_ping(b"")
             if self._rotate_at_ns and now >= self._rotate_at_ns and self._may_rotate():
                 self._rotate_at_ns = now + int(ROTATE_RETRY_S * 1e9)
                 self._rotation = asyncio.get_running_loop().create_task(self.rotate("near its lifetime"))

@@ -134,7 +134,16 @@ class WsReply(msgspec.Struct, frozen=True, gc=False):
     usage: tuple[tuple[str, int], ...] = ()
 
 
-PrivateEvent = ExecutionReport | Balance | Position | StreamDown | WsReply | PlannedShutdown
+class ToSend(msgspec.Struct, frozen=True, gc=False):
+    """What the venue must hear next on the connection whose message was decoded.
+
+    Some venues take subscriptions only after the login was answered: the adapter knows when.
+    """
+
+    payload: bytes
+
+
+PrivateEvent = ExecutionReport | Balance | Position | StreamDown | WsReply | PlannedShutdown | ToSend
 
 
 class MarketDataAdapter(Protocol):
@@ -361,5 +370,12 @@ class TradingAdapter(Protocol):
         ...
 
     def decode_private(self, payload: bytes, mono_ns: int, utc_ns: int) -> Sequence[PrivateEvent]:
-        """Decode one message of the private or order-entry connection; unknown kinds give ``()``."""
+        """Decode one message of the private connection; unknown kinds give ``()``."""
+        ...
+
+    def decode_trade(self, payload: bytes, mono_ns: int, utc_ns: int) -> Sequence[PrivateEvent]:
+        """Decode one message of the order-entry connection; unknown kinds give ``()``.
+
+        A method of its own, because a venue may answer the login of either connection with the same bytes.
+        """
         ...

@@ -448,5 +448,8 @@ class BinanceTrading:
         return errors.decode_error(self.product, status, body, retry_after)
 
     def decode_private(self, payload: bytes, mono_ns: int, utc_ns: int) -> Sequence[PrivateEvent]:
-        """Decode one message of the private or order-entry connection."""
+        """Decode one message of the private connection."""
         return self._decoder.decode(payload, mono_ns, utc_ns)
+
+    decode_trade = decode_private
+    """The WebSocket API carries both on spot, and its answers name their requests on either product."""
