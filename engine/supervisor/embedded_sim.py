@@ -118,6 +118,8 @@ class SimulatedExchange:
 
     async def restart(self, section: SimSection, venues: tuple[str, ...]) -> None:
         """Start our ended process again, on the ports it had: every address stays true."""
+        if self._process is not None and self._process.stdin is not None:
+            self._process.stdin.close()
         await self._launch(section, venues)
 
     async def watch(self) -> int | None:
