@@ -144,6 +144,10 @@ class WsGateway:
         self._login_id = ""
         self._needs_login = False
         self.is_ready = False
+        # The same budgets as REST's: what these requests cost, told apart from their bytes.
+        label = f"{adapter.venue}.{adapter.product.value}"
+        self._place_cost = HttpRequest(method="", target="", label=f"{label}.place", order_count=1)
+        self._other_cost = HttpRequest(method="", target="", label=f"{label}.other", is_reserved=True)
         rules = adapter.trade_rules
         self.session = WebSocketSession(
             name=f"{adapter.venue}.{adapter.product.value}.orders",
@@ -208,6 +212,7 @@ class WsGateway:
             return
         if flight.timer is not None:
             flight.timer.cancel()
+        self._budget.learn_usage(reply.usage)
         result: OrderAck | VenueError | None = reply.result
         if isinstance(result, VenueError):
             punish(self._budget, result)
@@ -234,10 +239,11 @@ class WsGateway:
         flight.timer = loop.call_later(LATE_S, self._expire, request_id)
         flight.done(GatewayReply(result=None, unanswered="deadline"))
 
-    def _send(self, request_id: str, payload: bytes, done: ReplyHandler) -> Sent:
+    def _send(self, cost: HttpRequest, request_id: str, payload: bytes, done: ReplyHandler) -> Sent:
         encoded_ns = self._clock.mono_ns()
         if not self.is_ready:
             raise NotSent(f"{self.session.name}: not connected")
+        self._budget.take(cost)
         self.session.send(payload)
         written_ns = self._clock.mono_ns()
         flight = _Flight(done)
@@ -250,7 +256,8 @@ class WsGateway:
         """Send a place."""
         request_id = f"p{next(self._ids)}"
         stamp = self._venue_clock.stamp_ms()
-        return self._send(request_id, self._adapter.place_ws(order, instrument, request_id, stamp), done)
+        payload = self._adapter.place_ws(order, instrument, request_id, stamp)
+        return self._send(self._place_cost, request_id, payload, done)
 
     def cancel(
         self, instrument: Instrument, client_order_id: str, venue_order_id: str, done: ReplyHandler
@@ -260,7 +267,7 @@ class WsGateway:
         payload = self._adapter.cancel_ws(
             instrument, client_order_id, venue_order_id or None, request_id, self._venue_clock.stamp_ms()
         )
-        return self._send(request_id, payload, done)
+        return self._send(self._other_cost, request_id, payload, done)
 
     def query(
         self, instrument: Instrument, client_order_id: str, venue_order_id: str, done: ReplyHandler
@@ -270,4 +277,4 @@ class WsGateway:
         payload = self._adapter.query_ws(
             instrument, client_order_id, venue_order_id or None, request_id, self._venue_clock.stamp_ms()
         )
-        return self._send(request_id, payload, done)
+        return self._send(self._other_cost, request_id, payload, done)

@@ -88,6 +88,15 @@ class RequestBudget:
                 window.roll(now_ms)
                 window.count = max(window.count, int(text))
 
+    def learn_usage(self, usage: Sequence[tuple[str, int]]) -> None:
+        """Raise the counts to what an answer says, as (``BudgetRule.name``, count) pairs."""
+        now_ms = (self._clock.utc_ns() + self.offset_ns) // 1_000_000
+        for name, count in usage:
+            for window in self._windows:
+                if window.rule.name == name:
+                    window.roll(now_ms)
+                    window.count = max(window.count, count)
+
     def block(self, wait_ms: int | None, reason: str) -> int:
         """Send nothing for a while (429, 418); return how long, milliseconds."""
         wait = DEFAULT_PENALTY_MS if wait_ms is None else max(wait_ms, 1)

@@ -49,9 +49,8 @@ class Naive:
     def facing(self, side: str, limit: int | None) -> list[Resting]:
         found = [each for each in self.orders if each.side != side]
         if limit is not None:
-            found = [
-                each for each in found if (each.price <= limit if side == "BUY" else each.price >= limit)
-            ]
+            sign = 1 if side == "BUY" else -1
+            found = [each for each in found if sign * each.price <= sign * limit]
         return sorted(found, key=lambda each: (each.price if side == "BUY" else -each.price, each.number))
 
     def submit(self, number: int, owner: str, side: str, limit: int | None, lots: int, tif: str) -> list[Any]:
@@ -103,7 +102,7 @@ class Both:
         self.market: Market = self.exchange.markets[product, "BTCUSDT"]
         self.market.mark_price = Decimal(50)
         self.ear = Ear()
-        self.exchange.listeners.append(self.ear)  # type: ignore[arg-type]
+        self.exchange.listeners.append(self.ear)
         self.naive = Naive()
         self.placed: list[Order] = []
 
@@ -117,13 +116,15 @@ class Both:
         )  # fmt: skip
         before = self.snapshot()
         self.ear.trades.clear()
+        refusal = ""
         try:
             order = self.exchange.submit(new)
         except Refused as refused:
-            assert self.snapshot() == before, f"refused ({refused}) and yet something changed"
+            refusal = refused.reason.value
+        if refusal:
+            assert self.snapshot() == before, f"refused ({refusal}) and yet something changed"
             assert not self.ear.trades
-            if refused.reason.value == "would_take":
-                assert self.naive.facing(side, price)
+            assert refusal != "would_take" or self.naive.facing(side, price)
             return
         if new.post_only:
             assert not self.naive.facing(side, price)
@@ -176,19 +177,16 @@ class Both:
             assert sum(each.total for each in balances) + fees[asset] == amount * len(NAMES)
         for account in self.accounts:
             own = [each for each in self.naive.orders if each.owner == account.name]
-            locked = sum(
-                (each.lots * each.price * TICK * LOT for each in own if each.side == "BUY"), Decimal(0)
-            )
-            assert account.balance("spot", "USDT").locked == locked
-            locked = sum((each.lots * LOT for each in own if each.side == "SELL"), Decimal(0))
-            assert account.balance("spot", "BTC").locked == locked
+            buys = sum(each.lots * each.price for each in own if each.side == "BUY")
+            sells = sum(each.lots for each in own if each.side == "SELL")
+            assert account.balance("spot", "USDT").locked == buys * TICK * LOT
+            assert account.balance("spot", "BTC").locked == sells * LOT
 
     def check_perp(self, fees: dict[str, Decimal]) -> None:
         assert sum(account.position("BTCUSDT").lots for account in self.accounts) == 0
         wallets = sum(account.balance("perp", "USDT").total for account in self.accounts)
-        open_profit = sum(
-            self.exchange.clearing.unrealised(account, self.market) for account in self.accounts
-        )
+        unrealised = self.exchange.clearing.unrealised
+        open_profit = sum(unrealised(account, self.market) for account in self.accounts)
         # What one loses the others win: only fees leave the room.
         difference = wallets + open_profit + fees["USDT"] - START["USDT"] * len(NAMES)
         assert abs(difference) < Decimal("1e-18")

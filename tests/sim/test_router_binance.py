@@ -196,6 +196,22 @@ async def test_rate_limit_and_ban_stop_requests(tmp_path: Path) -> None:
         assert await bench.order_truth(unsent.client_order_id) is None
 
 
+@pytest.mark.parametrize("universal", [SPOT, PERP])
+async def test_both_transports_count_on_one_budget(tmp_path: Path, universal: str) -> None:
+    async with rig(tmp_path, (universal,)) as bench:
+        desk = bench.desk(universal)
+        for transport in ("ws", "rest", "ws"):
+            order = place(bench, universal, transport)
+            await until(lambda order=order: order.state is OrderState.WORKING, what=order)  # type: ignore[misc]
+        used, limit = map(int, desk.market.budget.usage()["orders_10s"].split("/"))
+        assert used in (1, 2, 3), "1 and 2 only when ten seconds ended between the orders"
+        window = next(each for each in desk.market.budget._windows if each.rule.name == "orders_10s")
+        window.count = limit
+        unsent = place(bench, universal, "ws")
+        assert unsent.state is OrderState.NOT_SENT
+        assert "orders_10s is used up" in unsent.reason
+
+
 async def test_clock_skew_is_refused_not_guessed(tmp_path: Path) -> None:
     async with rig(tmp_path, (SPOT,)) as bench:
         await bench.fault(
