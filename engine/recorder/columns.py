@@ -5,6 +5,7 @@ from __future__ import annotations
 import mmap
 import os
 from collections import deque
+from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -58,14 +59,28 @@ class SharedSets:
 
 
 class RowBuffer:
-    """Rows of the slower tables, appended from Python into the current set."""
+    """Rows of the slower tables, put into the current set from Python.
+
+    Attributes:
+        size: rows in the current set. dropped: rows that found no room, since the start.
+    """
 
     def __init__(self, shared: SharedSets) -> None:
         self._names = COLUMNS[shared.table]
-        self._set = shared.sets[0]
         self.capacity = shared.capacity
         self.size = 0
         self.dropped = 0
+        self._bind(shared.sets[0])
+
+    def _bind(self, columns: ColumnSet) -> None:
+        self._set = columns
+        # An item assignment through a memoryview costs half of one through numpy.
+        self._views = [columns[name].data for name in self._names]
+
+    @property
+    def room(self) -> int:
+        """Return how many rows still fit."""
+        return self.capacity - self.size
 
     def append(self, values: tuple[int, ...]) -> None:
         """Append one row in column order, or count it as dropped when the set is full."""
@@ -73,13 +88,20 @@ class RowBuffer:
         if row == self.capacity:
             self.dropped += 1
             return
-        columns = self._set
-        for name, value in zip(self._names, values, strict=True):
-            columns[name][row] = value
+        for view, value in zip(self._views, values, strict=True):
+            view[row] = value
         self.size = row + 1
+
+    def extend(self, rows: int, columns: Mapping[str, npt.NDArray[np.int64] | int]) -> None:
+        """Append many rows by column (a number fills its column); the caller has checked for room."""
+        start, end = self.size, self.size + rows
+        assert end <= self.capacity
+        for name in self._names:
+            self._set[name][start:end] = columns[name]
+        self.size = end
 
     def swap(self, columns: ColumnSet) -> int:
         """Fill other columns from now on; return how many rows the old ones hold."""
         rows, self.size = self.size, 0
-        self._set = columns
+        self._bind(columns)
         return rows

@@ -6,6 +6,7 @@ synced. What is under a final name is complete; a crash leaves temporary files, 
 
 from __future__ import annotations
 
+import fcntl
 import os
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
@@ -111,6 +112,7 @@ def _write_file(
     temporary = final.with_name(final.name + TEMPORARY)
     try:
         with open(temporary, "wb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)  # says to other engines that this is no leftover
             _write_table(file, batch.table, columns, index, instrument)
             file.flush()
             os.fsync(file.fileno())
@@ -169,9 +171,18 @@ def warm_up() -> None:
 
 
 def remove_leftovers(root: Path) -> int:
-    """Remove temporary files of a crash (a Parquet file without its end cannot be read); return how many."""
+    """Remove temporary files of a crash (a Parquet file without its end cannot be read); return how many.
+
+    A file that its writer still holds is left alone: the writer of a killed engine finishes what it was
+    given, and two engines may record into one directory.
+    """
     gone = 0
-    for file in root.glob(f"exchange=*/pair=*/date=*/*{TEMPORARY}"):
-        file.unlink(missing_ok=True)
+    for path in root.glob(f"exchange=*/pair=*/date=*/*{TEMPORARY}"):
+        try:
+            with open(path, "rb") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                path.unlink()
+        except (BlockingIOError, FileNotFoundError):
+            continue
         gone += 1
     return gone

@@ -1,11 +1,12 @@
 """The writer process: batches named on standard input, results on standard output, columns in shared memory.
 
-Started by ``recorder.py`` as ``python -m engine.recorder.process``; a JSON line each way. It ends when its
-input closes, so it never outlives the engine.
+Started by ``writer.py`` as ``python -m engine.recorder.process``; a JSON line each way. It ends when its
+input closes: after an engine that was killed it still writes the batches it was given, and nothing more.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from pathlib import Path
@@ -40,8 +41,7 @@ def main() -> int:
     os.nice(5)
     sets = {table: map_sets(fd, table, capacity) for table, (fd, capacity) in start.tables.items()}
     warm_up()
-    sys.stdout.buffer.write(b"ready\n")
-    sys.stdout.buffer.flush()
+    _say(b"ready\n")
     described: dict[int, Described] = {}
     orders = msgspec.json.Decoder(Order, strict=False)
     for line in lines:
@@ -50,9 +50,14 @@ def main() -> int:
         if order.batch is not None:
             columns = sets[order.batch.table][order.batch.slot]
             result = write_batch(Path(start.root), start.boot, order.batch, columns, described)
-            sys.stdout.buffer.write(msgspec.json.encode(result) + b"\n")
-            sys.stdout.buffer.flush()
+            _say(msgspec.json.encode(result) + b"\n")
     return 0
+
+
+def _say(line: bytes) -> None:
+    """Tell the engine; one that has died hears nothing, and its rows are written all the same."""
+    with contextlib.suppress(BrokenPipeError):
+        os.write(sys.stdout.fileno(), line)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,8 @@
 
 The kernel appends delta rows into preallocated columns; trades and snapshots are appended from Python.
 Three column sets rotate per table. When the writer is behind, rows are shed and counted; orders and books
-do not notice.
+do not notice. A batch lives in shared memory until its files are in place, so a writer that dies costs
+nothing: the next one writes the batch again, under the same names.
 """
 
 from __future__ import annotations
@@ -10,12 +11,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import sys
-from concurrent.futures import ThreadPoolExecutor
+import secrets
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal
 
-import msgspec
 import numpy as np
 
 from engine.model.errors import ConfigError
@@ -27,11 +28,13 @@ from engine.recorder.columns import RowBuffer, SharedSets
 from engine.recorder.files import Batch, Described, Written, remove_leftovers, warm_up, write_batch
 from engine.recorder.process import Order, Start
 from engine.recorder.schema import TableName
+from engine.recorder.writer import WriterProcess
 from engine.telemetry import events
 from engine.telemetry.log import EventLog
 
-RESTART_PAUSE_S = 0.5
 SMALL_CAPACITY = 50_000
+DEATHS_MAX = 3
+"""A batch that was first in line when this many writers died is given up."""
 
 
 class Recorder:
@@ -76,16 +79,17 @@ class Recorder:
         self._flushed_ns = clock.mono_ns()
         self._number = 0
         self._in_flight: dict[int, Batch] = {}
-        self._process: asyncio.subprocess.Process | None = None
-        self._serving: asyncio.Task[None] | None = None
+        self._deaths: dict[int, int] = {}
+        self._owed_books: dict[int, Any] = {}
+        self._writer: WriterProcess | None = None
         self._pool: ThreadPoolExecutor | None = None
         self._news = asyncio.Event()
-        self._is_closing = False
         self.rows_written = 0
         self.rows_lost = 0
         self.files = 0
-        self.writer_restarts = 0
         self.last_error = ""
+        self._dropped_told = 0
+        self._is_closed = False
 
     # ----------------------------------------------------------------------------------------- life
 
@@ -109,51 +113,30 @@ class Recorder:
             self._pool = ThreadPoolExecutor(1, thread_name_prefix="parquet")
             await asyncio.get_running_loop().run_in_executor(self._pool, warm_up)
             return
-        await self._launch()
-        self._serving = asyncio.get_running_loop().create_task(self._serve(), name="parquet writer")
-
-    async def _launch(self) -> None:
         descriptors = {table: shared.descriptor for table, shared in self._shared.items()}
-        self._process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "engine.recorder.process",
-            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
-            pass_fds=tuple(descriptors.values()), start_new_session=True,
-            env={key: value for key, value in os.environ.items() if "API_" not in key},
-        )  # fmt: skip
         tables = {table: (descriptors[table], shared.capacity) for table, shared in self._shared.items()}
-        self._tell(Start(str(self._root.absolute()), self._boot, tables))
-        assert self._process.stdout is not None
-        if await self._process.stdout.readline() != b"ready\n":
-            raise ConfigError('the Parquet writer did not start; recorder.writer = "thread" works without it')
-        self._tell(Order(self._described))
+        self._writer = WriterProcess(
+            Start(str(self._root.absolute()), self._boot, tables),
+            tuple(descriptors.values()),
+            self._log,
+            on_written=self._finished,
+            on_death=self._writer_died,
+            owed=self._owed,
+        )
+        await self._writer.start()
 
-    def _tell(self, message: Any) -> None:
-        assert self._process is not None
-        assert self._process.stdin is not None
-        self._process.stdin.write(msgspec.json.encode(message) + b"\n")
+    def _owed(self) -> Iterator[Order]:
+        yield Order(self._described)
+        for batch in self._in_flight.values():
+            yield Order(batch=batch)
 
-    async def _serve(self) -> None:
-        """Read the writer's results; when it dies, start another and give it what was under way."""
-        while not self._is_closing:
-            assert self._process is not None
-            assert self._process.stdout is not None
-            line = await self._process.stdout.readline()
-            if line:
-                self._finished(msgspec.json.decode(line, type=Written))
-                continue
-            await self._process.wait()
-            self.writer_restarts += 1
-            self._log.emit(
-                events.TASK_FAILED,
-                task="parquet writer",
-                error=f"exit code {self._process.returncode}",
-                retry_s=RESTART_PAUSE_S,
-            )
-            await asyncio.sleep(RESTART_PAUSE_S)
-            await self._launch()
-            for batch in self._in_flight.values():
-                # The columns are still in shared memory, and the same names are written again.
-                self._tell(Order(batch=batch))
+    def _writer_died(self) -> None:
+        """Give up a batch that writer after writer has died of."""
+        for number, batch in self._in_flight.items():
+            deaths = self._deaths[number] = self._deaths.get(number, 0) + 1
+            if deaths == DEATHS_MAX:
+                self._finished(Written(number, 0, 0, f"{deaths} writers died of a batch of {batch.table}"))
+            return
 
     # ----------------------------------------------------------------------------------------- rows
 
@@ -165,8 +148,8 @@ class Recorder:
         )  # fmt: skip
         self._described[book_id] = described
         self._book_ids[instrument.venue, instrument.universal] = book_id
-        if self._process is not None:
-            self._tell(Order({book_id: described}))
+        if self._writer is not None:
+            self._writer.tell(Order({book_id: described}))
 
     def record_trade(self, venue: str, trade: Trade) -> None:
         """Append one public trade."""
@@ -180,17 +163,41 @@ class Recorder:
             )  # fmt: skip
 
     def record_snapshot(self, book: Any, depth: int) -> None:
-        """Append the best ``depth`` levels of a LIVE book; -1 = all of them (marked as full)."""
+        """Append the best ``depth`` levels of a LIVE book; -1 = all of them (marked as full).
+
+        A snapshot is recorded whole or not at all. A full one without room (many books came LIVE at once)
+        is taken later, by ``poll``: without it the recorded deltas would have nothing to apply to.
+        """
+        sides = book.depth(0, depth), book.depth(1, depth)
+        rows = len(sides[0]) + len(sides[1])
+        buffer = self._snapshots
+        if rows > buffer.room:
+            self._hand_over("book_snapshots", buffer)
+        if rows > buffer.room:
+            if depth < 0 and rows <= buffer.capacity:
+                self._owed_books[book.book_id] = book
+            else:
+                buffer.dropped += rows
+            return
         now = self._clock.utc_ns()
-        for side in (0, 1):
-            levels = book.depth(side, depth).tolist()
-            for level, (price, qty) in enumerate(levels):
-                self._snapshots.append(
-                    (
-                        now, book.venue_utc_ns, book.sequence, book.book_id, side, level, int(depth < 0),
-                        price, qty,
-                    )
-                )  # fmt: skip
+        for side, levels in enumerate(sides):
+            count = len(levels)
+            buffer.extend(
+                count,
+                {
+                    "recv_utc_ns": now, "venue_utc_ns": book.venue_utc_ns, "sequence": book.sequence,
+                    "book_id": book.book_id, "side": side, "level": np.arange(count),
+                    "is_full": int(depth < 0),
+                    "price": levels[:, 0], "qty": levels[:, 1],
+                },
+            )  # fmt: skip
+
+    def _settle_books(self) -> None:
+        """Record the full snapshots that found no room; a book that is not LIVE any more comes back anew."""
+        owed, self._owed_books = self._owed_books, {}
+        for book in owed.values():
+            if book.is_live:
+                self.record_snapshot(book, -1)
 
     # ---------------------------------------------------------------------------------------- flush
 
@@ -205,10 +212,18 @@ class Recorder:
         ):  # fmt: skip
             if buffer.size and (is_due or buffer.size * 2 >= buffer.capacity):
                 self._hand_over(table, buffer)  # type: ignore[arg-type]
+        if self._owed_books:
+            self._settle_books()
+        if is_due and self.rows_dropped > self._dropped_told:
+            self._shed(self.rows_dropped - self._dropped_told, "the writer is behind")
+            self._dropped_told = self.rows_dropped
+
+    def _shed(self, rows: int, cause: str) -> None:
+        self._log.emit(events.PARQUET_SHED, rows=rows, cause=cause)
 
     def _hand_over(self, table: TableName, buffer: Any) -> None:
         shared = self._shared[table]
-        free = shared.next_free()
+        free = shared.next_free() if buffer.size else None
         if free is None:
             return  # the writer is behind: the set fills up, and what then finds no room is counted
         swapped = buffer.swap(shared.sets[free])
@@ -219,8 +234,8 @@ class Recorder:
         self._in_flight[batch.number] = batch
         if self._pool is not None:
             self._write_in_thread(self._pool, batch)
-        else:
-            self._tell(Order(batch=batch))
+        elif self._writer is not None:
+            self._writer.tell(Order(batch=batch))
 
     def _write_in_thread(self, pool: ThreadPoolExecutor, batch: Batch) -> None:
         columns = self._shared[batch.table].sets[batch.slot]
@@ -228,10 +243,21 @@ class Recorder:
         future = loop.run_in_executor(
             pool, write_batch, self._root, self._boot, batch, columns, dict(self._described)
         )
-        future.add_done_callback(lambda done: self._finished(done.result()))
+
+        def finished(done: Future[Written] | asyncio.Future[Written]) -> None:
+            if done.cancelled():
+                return
+            problem = done.exception()
+            error = f"{type(problem).__name__}: {problem}"[:200]
+            self._finished(Written(batch.number, 0, 0, error) if problem is not None else done.result())
+
+        future.add_done_callback(finished)
 
     def _finished(self, written: Written) -> None:
-        batch = self._in_flight.pop(written.number)
+        batch = self._in_flight.pop(written.number, None)
+        self._deaths.pop(written.number, None)
+        if batch is None:
+            return  # given up, yet its writer came through
         self._shared[batch.table].give_back(batch.slot)
         self.rows_written += written.rows
         self.files += written.files
@@ -240,7 +266,7 @@ class Recorder:
             lost = batch.rows - written.rows
             self.rows_lost += lost
             self.last_error = written.error
-            self._log.emit(events.PARQUET_SHED, rows=lost, cause=written.error)
+            self._shed(lost, written.error)
         else:
             self._log.emit(events.PARQUET_FLUSHED, table=batch.table, rows=written.rows)
 
@@ -249,11 +275,22 @@ class Recorder:
         """Return rows that found no room because the writer was behind."""
         return self.deltas.dropped + self._snapshots.dropped + self._trades.dropped
 
+    @property
+    def writer_restarts(self) -> int:
+        """Return how many writers died."""
+        return self._writer.restarts if self._writer is not None else 0
+
+    @property
+    def writer_pid(self) -> int:
+        """Return the writer's process id; 0 while there is none."""
+        return self._writer.pid if self._writer is not None else 0
+
     def stats(self) -> dict[str, Any]:
         """Return counters."""
         return {
             "rows_written": self.rows_written,
             "rows_waiting": self.deltas.size + self._snapshots.size + self._trades.size,
+            "rows_in_flight": sum(batch.rows for batch in self._in_flight.values()),
             "rows_dropped": self.rows_dropped,
             "rows_lost": self.rows_lost,
             "files": self.files,
@@ -262,7 +299,10 @@ class Recorder:
         }
 
     async def close(self, timeout_s: float = 8.0) -> None:
-        """Write what there is, for at most ``timeout_s``, and end the writer."""
+        """Write what there is, for at most ``timeout_s``, and end the writer; what is left counts as lost."""
+        if self._is_closed:
+            return
+        self._is_closed = True
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout_s
         while loop.time() < deadline:
@@ -272,26 +312,24 @@ class Recorder:
                 break
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._news.wait(), max(0.01, deadline - loop.time()))
-        self._is_closing = True
-        if self._serving is not None:
-            self._serving.cancel()
-            await asyncio.gather(self._serving, return_exceptions=True)
-        if self._process is not None and self._process.returncode is None:
-            assert self._process.stdin is not None
-            self._process.stdin.close()
-            try:
-                await asyncio.wait_for(self._process.wait(), 2.0)
-            except TimeoutError:
-                self._process.kill()
-                await self._process.wait()
+        if self._writer is not None:
+            await self._writer.stop()
         if self._pool is not None:
             self._pool.shutdown(wait=False)
+        self._count_unwritten()
         for shared in self._shared.values():
             shared.close()
 
+    def _count_unwritten(self) -> None:
+        stats = self.stats()
+        left = stats["rows_in_flight"] + stats["rows_waiting"]
+        if left:
+            self.rows_lost += left
+            self.last_error = "rows were not written before the end"
+            self._shed(left, self.last_error)
+
 
 def boot_id(utc_ns: int) -> str:
-    """Return a start's mark in file names: sortable, unique per start of a host."""
-    return f"{np.datetime64(utc_ns, 'ns').astype('datetime64[s]')}".replace(":", "").replace("-", "") + (
-        f"{os.getpid():x}"
-    )
+    """Return a start's mark in file names: sortable by start, and different even if the clock went back."""
+    second = np.datetime64(utc_ns, "ns").astype("datetime64[s]")
+    return f"{second}".replace(":", "").replace("-", "") + f"-{os.getpid():x}{secrets.token_hex(2)}"

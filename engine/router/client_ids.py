@@ -15,13 +15,13 @@ COUNTER_DIGITS = 9
 
 def base36(value: int, width: int) -> str:
     """Return ``value`` in base 36, padded to ``width``; raises UsageError when it does not fit."""
+    if not 0 <= value < 36**width:
+        raise UsageError(f"{value} does not fit {width} base-36 digits")
     text = ""
     rest = value
     while rest:
         rest, digit = divmod(rest, 36)
         text = _DIGITS[digit] + text
-    if value < 0 or len(text) > width:
-        raise UsageError(f"{value} does not fit {width} base-36 digits")
     return text.rjust(width, "0")
 
 
