@@ -66,7 +66,7 @@ async def test_a_frozen_exchange(tmp_path: Path, seconds: int) -> None:
             assert {row["pair"] for row in rows} == {SPOT, PERP}
             assert "LIVE" not in {row["state"] for row in rows}
             while loop.time() - since < seconds:
-                await asyncio.sleep(0.1)
+                await asyncio.sleep(0.05)
                 assert not any(live(bench)), "LIVE without an exchange"
         await until(lambda: all(live(bench)), 60, bench.engine.status())
         await assert_equal_to_the_exchange(bench)
