@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
+
+# Before numpy is imported: its linear algebra, which nothing here uses, would start a thread for each core.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import uvloop
 
