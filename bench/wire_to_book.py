@@ -129,10 +129,21 @@ def _from_floats(books: Any) -> Levels:
     return result
 
 
+_OPEN: list[Any] = []
+"""ccxt's exchanges, which complain if nobody closes them."""
+
+
+async def _close_all() -> None:
+    for exchange in _OPEN:
+        await exchange.close()
+    _OPEN.clear()
+
+
 def _ccxt(work: DepthSet) -> Candidate:
     import ccxt.pro
 
     exchange: Any = ccxt.pro.binanceusdm() if work.is_perp else ccxt.pro.binance()
+    _OPEN.append(exchange)
     markets: list[dict[str, Any]] = []
     for start in work.starts:
         quote = "USDT" if start.symbol.endswith("USDT") else start.symbol[-3:]
@@ -379,7 +390,11 @@ def measure(work: DepthSet, rounds: int, walk: CWalk | None) -> dict[str, Any]:
 async def _measure_all(works: list[DepthSet], rounds: int, walk: CWalk | None) -> list[dict[str, Any]]:
     """Measure inside a running loop, which some candidates want; nothing here waits for it."""
     logging.getLogger("ccxt").setLevel(logging.CRITICAL)  # it asks to be closed, though nothing was opened
-    return [measure(work, rounds, walk) for work in works]
+    results = []
+    for work in works:
+        results.append(measure(work, rounds, walk))
+        await _close_all()
+    return results
 
 
 def main(argv: list[str]) -> int:
