@@ -40,11 +40,16 @@ def scan_answer(bytearray buffer not None, Py_ssize_t filled):
         return None
     status = (data[9] - c"0") * 100 + (data[10] - c"0") * 10 + data[11] - c"0"
     line = <const char*>memchr(data, c"\n", end + 2 - data)
+    if line == NULL or (line - 1)[0] != c"\r":
+        return None
     while line != NULL and line + 1 < end:
         line += 1
         stop = <const char*>memchr(line, c"\n", end + 2 - line)
         size = (stop if stop != NULL else end + 2) - line - 1
         if line[size] != c"\r":
+            return None
+        value = <const char*>memchr(line, c":", size)
+        if value == NULL or value == line or is_blank(line[0]) or is_blank((value - 1)[0]):
             return None
         if size >= 15 and strncasecmp(line, b"content-length:", 15) == 0:
             if length >= 0:
@@ -64,9 +69,13 @@ def scan_answer(bytearray buffer not None, Py_ssize_t filled):
                 return None
         line = stop
     head = end - data
-    if length < 0 or filled != head + 4 + length:
+    if length < 0 or filled != head + 4 + length or (length and (status == 204 or status == 304)):
         return None
     return status, PyBytes_FromStringAndSize(data, head), PyBytes_FromStringAndSize(end + 4, length)
+
+
+cdef inline bint is_blank(char each):
+    return each == c" " or each == c"\t"
 
 
 cdef Py_ssize_t content_length(const char* text, Py_ssize_t size):

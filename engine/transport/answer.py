@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING
 
 _HEAD = re.compile(rb"HTTP/1\.1 ([2-5][0-9][0-9])[ \r]")
 _UNUSUAL = re.compile(rb"\n(?:transfer-encoding|content-encoding)", re.IGNORECASE)
-_LENGTH = re.compile(rb"\ncontent-length:([^\n]*)\r\n", re.IGNORECASE)
-_CONNECTION = re.compile(rb"\nconnection: *([^\n]*)\r\n", re.IGNORECASE)
+# Folded lines and blanks before a colon are ways to say a length that others do not hear.
+_LINE = re.compile(rb"[^ \t:](?:[^:]*[^ \t:])?:")
+_LENGTH = re.compile(rb"\ncontent-length:([^\n]*)\r(?=\n)", re.IGNORECASE)
+_CONNECTION = re.compile(rb"\nconnection: *([^\n]*)\r(?=\n)", re.IGNORECASE)
 _NUMBER = re.compile(rb" *[0-9]{1,8} *")
 _BARE_NEWLINE = re.compile(rb"[^\r]\n")
 
@@ -22,7 +24,8 @@ def pure_scan_answer(buffer: bytearray, filled: int) -> tuple[int, bytes, bytes]
     """Return (status, head, body) of a whole, ordinary answer that keeps its connection, else None.
 
     Ordinary: HTTP/1.1, status 200 to 599, exactly one content length of at most eight digits that ends where
-    the bytes end, no transfer or content encoding, ``Connection`` absent or keep-alive, lines ended by CRLF.
+    the bytes end (and none for 204 and 304), no transfer or content encoding, ``Connection`` absent or
+    keep-alive, lines ended by CRLF, each with a name and a colon.
 
     Args:
         buffer: what was received. filled: how much of it.
@@ -35,11 +38,13 @@ def pure_scan_answer(buffer: bytearray, filled: int) -> tuple[int, bytes, bytes]
     lengths = _LENGTH.findall(head)
     if status is None or len(lengths) != 1 or _UNUSUAL.search(head) or _BARE_NEWLINE.search(head):
         return None
+    if not all(_LINE.match(line) for line in head[:-2].split(b"\r\n")[1:]):
+        return None
     if not _NUMBER.fullmatch(lengths[0]):
         return None
     if any(word.lower() != b"keep-alive" for word in _CONNECTION.findall(head)):
         return None
-    if filled != end + 4 + int(lengths[0]):
+    if filled != end + 4 + int(lengths[0]) or (status[1] in (b"204", b"304") and filled != end + 4):
         return None
     return int(status[1]), head[:-2], bytes(buffer[end + 4 : filled])
 

@@ -9,6 +9,8 @@ refused if sent). What it must be right about is what a failure means: ``NotSent
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import socket
 import ssl
 from collections import deque
 from collections.abc import Callable
@@ -22,11 +24,15 @@ from engine.model.errors import NotSent, ProtocolViolation, Unanswered, UsageErr
 from engine.model.ports import Clock
 from engine.model.wire import HttpRequest
 from engine.transport.answer import AnswerReader
+from engine.transport.dial import Dialer
+from engine.transport.framing import BODY_BYTES_MAX, frame_body, status_of
 
 HEAD_BYTES_MAX = 64 * 1024
-BODY_BYTES_MAX = 64 * 1024 * 1024
+INTERIM_MAX = 16
+"""Interim (1xx) answers before the real one."""
 BUFFER_BYTES = 64 * 1024
 CONNECT_TIMEOUT_S = 5.0
+"""From the first SYN to the connection that can take a request, TLS included."""
 LATE_S = 30.0
 """How long an answer is still listened for after its deadline."""
 SWEEP_S = 0.005
@@ -84,9 +90,10 @@ class _Connection(AnswerReader, asyncio.BufferedProtocol):
         self._keep = True
         self._chunks: list[bytes] = []
         self._chunk_at = 0
+        self._interim = 0
         self._done: Done | None = None
-        self._deadline_ns = 0
-        self._is_late = False
+        self.deadline_ns = 0
+        self.is_late = False
         self.written_ns = 0
         self.last_used_ns = 0
         self.transport: Any = None
@@ -103,23 +110,23 @@ class _Connection(AnswerReader, asyncio.BufferedProtocol):
         self.is_alive = False
         if self._done is not None:
             if self._head is not None and self._until_close and error is None:
-                self._finish(self._bytes(self._body_at, self.filled))
+                self._finish(self._bytes(self._body_at, self.filled), self.filled)
             else:
                 reason = "truncated" if self.filled else "closed"
-                self._fail(Unanswered("the connection ended before the answer did", reason))
+                self.fail(Unanswered("the connection ended before the answer did", reason))
         self._pool.forget(self)
 
     def answered(self, status: int, head: bytes, body: bytes) -> None:
         """Take a whole, ordinary answer."""
         self._status, self._head, self._keep = status, head, True
-        self._finish(body)
+        self._finish(body, self.filled)
 
     def piece(self) -> None:
         """Look at what came of an answer that is not ordinary, or not whole yet."""
         try:
             self._parse()
         except ProtocolViolation as violation:
-            self._fail(Unanswered(str(violation), "malformed"))
+            self.fail(Unanswered(str(violation), "malformed"))
 
     def unasked(self) -> None:
         """Close: answers and requests could no longer be matched on this connection."""
@@ -136,13 +143,13 @@ class _Connection(AnswerReader, asyncio.BufferedProtocol):
             raise NotSent("the connection is closed")
         assert self._done is None
         self._done = done
-        self._is_late = self.is_in_pieces = False
+        self.is_late = self.is_in_pieces = False
         self.is_awaiting = True
-        self.filled = 0
+        self.filled = self._interim = 0
         self._head = None
         self.transport.write(data)
         self.written_ns = now = self._clock.mono_ns()
-        self._deadline_ns = now + int(timeout_s * 1e9)
+        self.deadline_ns = now + int(timeout_s * 1e9)
         self._pool.watch_deadlines()
 
     def look_at_deadline(self, now_ns: int) -> bool:
@@ -153,22 +160,32 @@ class _Connection(AnswerReader, asyncio.BufferedProtocol):
         done = self._done
         if done is None:
             return False
-        if now_ns < self._deadline_ns:
+        if now_ns < self.deadline_ns:
             return True
-        if self._is_late:
+        if self.is_late:
             self._take_done()
             self.close()
             return False
-        self._is_late = True
-        self._deadline_ns = now_ns + int(LATE_S * 1e9)
-        done(Unanswered("no answer within the deadline", "deadline"))
+        self.is_late = True
+        self.deadline_ns = now_ns + int(LATE_S * 1e9)
+        self._tell(done, Unanswered("no answer within the deadline", "deadline"))
         return True
 
-    def _fail(self, error: Exception) -> None:
+    def fail(self, error: Exception) -> None:
+        """Close, and report the request on this connection, unless its deadline was reported before."""
         done = self._take_done()
         self.close()
-        if done is not None and not self._is_late:
-            done(error)
+        if done is not None and not self.is_late:
+            self._tell(done, error)
+
+    def _tell(self, done: Done, result: HttpResponse | Exception) -> None:
+        """Report; whoever is told may fail without taking others' deadlines or this connection along."""
+        try:
+            done(result)
+        except Exception as error:  # the callback's edge
+            self._pool.loop.call_exception_handler(
+                {"message": "an answer's callback failed", "exception": error}
+            )
 
     def _take_done(self) -> Done | None:
         done, self._done = self._done, None
@@ -195,55 +212,33 @@ class _Connection(AnswerReader, asyncio.BufferedProtocol):
             if self.filled - self._body_at > BODY_BYTES_MAX:
                 raise ProtocolViolation("the body is longer than 64 MiB")
         elif self.filled - self._body_at >= self._body_size:
-            if self.filled - self._body_at > self._body_size:
-                self._keep = False  # more than was asked for
-            self._finish(self._bytes(self._body_at, self._body_at + self._body_size))
+            end = self._body_at + self._body_size
+            self._finish(self._bytes(self._body_at, end), end)
 
     def _parse_head(self) -> bool:
-        end = self.buffer.find(b"\r\n\r\n", 0, self.filled)
-        if end < 0:
-            if self.filled > HEAD_BYTES_MAX:
+        """Find the head of the final answer and how its body ends; return whether it is whole."""
+        while True:
+            end = self.buffer.find(b"\r\n\r\n", 0, self.filled)
+            if max(end, self.filled if end < 0 else 0) > HEAD_BYTES_MAX:
                 raise ProtocolViolation("the header is longer than 64 KiB")
-            return False
-        head = self._bytes(0, end)
-        if not head.startswith((b"HTTP/1.1 ", b"HTTP/1.0 ")) or not head[9:12].isdigit():
-            raise ProtocolViolation("not an HTTP/1 answer", head)
-        status = int(head[9:12])
-        if 100 <= status < 200:  # interim: the real answer follows
+            if end < 0:
+                return False
+            head = self._bytes(0, end)
+            status = status_of(head)
+            if status >= 200:
+                break
+            self._interim += 1  # the real answer follows
+            if status == 101 or self._interim > INTERIM_MAX:
+                raise ProtocolViolation(f"interim answer {self._interim}: {status}", head)
             rest = self._bytes(end + 4, self.filled)
             self.buffer[: len(rest)] = rest
             self.filled = len(rest)
-            return self._parse_head() if rest else False
         self._status, self._head, self._body_at = status, head, end + 4
-        self._frame_body(head.lower())
+        self._body_size, self._is_chunked, self._until_close, self._keep = frame_body(head, status)
+        self._chunks, self._chunk_at = [], self._body_at
         if self._body_size > len(self.buffer) - self._body_at:
             self.resize(self._body_at + self._body_size)
         return True
-
-    def _frame_body(self, lower: bytes) -> None:
-        """Decide how the body ends (RFC 9112, section 6.3); anything ambiguous is refused."""
-        self._is_chunked = self._until_close = False
-        self._body_size = 0
-        self._keep = b"\r\nconnection: close" not in lower and lower.startswith(b"http/1.1")
-        if b"\r\ncontent-encoding:" in lower and b"\r\ncontent-encoding: identity" not in lower:
-            raise ProtocolViolation("a compressed body, which was not asked for")
-        length_at = lower.find(b"\r\ncontent-length:")
-        if b"\r\ntransfer-encoding:" in lower:
-            if length_at >= 0 or b"\r\ntransfer-encoding: chunked" not in lower:
-                raise ProtocolViolation("ambiguous body length")
-            self._is_chunked = True
-            self._chunks, self._chunk_at = [], self._body_at
-        elif length_at >= 0:
-            if lower.rfind(b"\r\ncontent-length:") != length_at:
-                raise ProtocolViolation("two content lengths")
-            line_end = lower.find(b"\r\n", length_at + 2)
-            text = lower[length_at + 17 : line_end if line_end >= 0 else None].strip()
-            if not text.isdigit() or len(text) > 12 or int(text) > BODY_BYTES_MAX:
-                raise ProtocolViolation(f"content length {text[:20]!r}")
-            self._body_size = int(text)
-        elif self._status not in (204, 304):
-            self._until_close = True
-            self._keep = False
 
     def _parse_chunks(self) -> None:
         while True:
@@ -273,30 +268,35 @@ class _Connection(AnswerReader, asyncio.BufferedProtocol):
         """Wait for the (empty) trailer; trailers themselves are ignored."""
         if self.filled < start + 2:
             return
+        end = start + 2
         if not self.buffer.startswith(b"\r\n", start):
-            if self.buffer.find(b"\r\n\r\n", start, self.filled) < 0:
+            end = self.buffer.find(b"\r\n\r\n", start, self.filled) + 4
+            if end < 4:
                 if self.filled - start > HEAD_BYTES_MAX:
                     raise ProtocolViolation("the trailer is longer than 64 KiB")
                 return
             self._keep = False
-        self._finish(b"".join(self._chunks))
+        self._finish(b"".join(self._chunks), end)
 
-    def _finish(self, body: bytes) -> None:
+    def _finish(self, body: bytes, end: int) -> None:
+        """Report the answer, which ends at ``end``; more than was asked for ends the connection."""
         done, self._done = self._done, None
         self.is_awaiting = False
         now = self._clock.mono_ns()
         assert self._head is not None
         response = HttpResponse(self._status, self._head, body, self.written_ns, self.first_ns, now)
         self.last_used_ns = now
+        keep = self._keep and self.filled == end and not self.is_late
         self.filled = 0
+        self._chunks = []
         if len(self.buffer) > 16 * BUFFER_BYTES:
             self.resize(BUFFER_BYTES)
-        if self._keep and not self._is_late:
+        if keep:
             self._pool.give_back(self)
         else:
             self.close()
         if done is not None:
-            done(response)
+            self._tell(done, response)
 
 
 class HttpPool:
@@ -305,14 +305,27 @@ class HttpPool:
     Args:
         base: scheme, host and port, e.g. ``https://api.binance.com``.
         warm: connections kept open; more are opened when all are busy, up to ``limit``.
+        dialer: opens the sockets; shared, it shares what it learnt of addresses.
+
+    Raises:
+        UsageError: the base makes no sense, or https without a context.
     """
 
     def __init__(
-        self, base: str, clock: Clock, *, tls: ssl.SSLContext | None = None, warm: int = 2, limit: int = 16
+        self,
+        base: str,
+        clock: Clock,
+        *,
+        tls: ssl.SSLContext | None = None,
+        warm: int = 2,
+        limit: int = 16,
+        dialer: Dialer | None = None,
     ) -> None:
         parts = urlsplit(base)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        if parts.scheme not in ("http", "https") or not parts.hostname or not _has_port(base):
             raise UsageError(f"{base!r} is not an http or https address")
+        if parts.path.strip("/") or parts.query or parts.fragment or parts.username is not None:
+            raise UsageError(f"{base!r}: only scheme, host and port belong into a base address")
         self.clock = clock
         self.loop = asyncio.get_running_loop()
         self._secure = parts.scheme == "https"
@@ -321,15 +334,17 @@ class HttpPool:
         self._tls = tls if self._secure else None
         self._host = parts.hostname
         self._port = parts.port or (443 if self._secure else 80)
-        host = f"{parts.hostname}:{parts.port}" if parts.port else parts.hostname
+        host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+        host = f"{host}:{parts.port}" if parts.port else host
         self._common = f" HTTP/1.1\r\nHost: {host}\r\nUser-Agent: {USER_AGENT}\r\n".encode()
         self._warm = warm
         self._limit = limit
         self._idle: deque[_Connection] = deque()
         self._all: set[_Connection] = set()
         self._opening = 0
+        self._dialer = dialer or Dialer()
         self._tasks: set[asyncio.Task[bool]] = set()
-        self._waiters: deque[asyncio.Future[None]] = deque()
+        self._waiters: deque[asyncio.Future[bool]] = deque()
         self._keeper: asyncio.Task[None] | None = None
         self._sweeper: asyncio.TimerHandle | None = None
         self._is_closed = False
@@ -345,8 +360,9 @@ class HttpPool:
         await asyncio.gather(*[self._open() for _ in range(self._warm)])
 
     async def stop(self) -> None:
-        """Close every connection; requests in flight end as Unanswered."""
+        """Close every connection; requests in flight end as Unanswered, those not sent yet as NotSent."""
         self._is_closed = True
+        self._idle.clear()
         if self._keeper is not None:
             self._keeper.cancel()
             await asyncio.gather(self._keeper, return_exceptions=True)
@@ -356,8 +372,9 @@ class HttpPool:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for connection in list(self._all):
-            connection._fail(Unanswered("the engine is stopping", "stopped"))
-        self._idle.clear()
+            connection.fail(Unanswered("the engine is stopping", "stopped"))
+        while self._waiters:
+            self._wake()
 
     async def _keep_warm(self) -> None:
         pause = 0.25
@@ -375,8 +392,10 @@ class HttpPool:
 
     def _sweep(self) -> None:
         now = self.clock.mono_ns()
+        self._sweeper = None
         busy = sum(connection.look_at_deadline(now) for connection in tuple(self._all))
-        self._sweeper = self.loop.call_later(SWEEP_S, self._sweep) if busy else None
+        if busy:
+            self.watch_deadlines()
 
     def _drop_old(self) -> None:
         horizon = self.clock.mono_ns() - int(IDLE_S_MAX * 1e9)
@@ -390,9 +409,20 @@ class HttpPool:
         return await self._connect()
 
     def _open_more(self) -> None:
-        """Open another connection in the background, if the limit allows; counted from this very moment."""
-        if self._is_closed or len(self._all) + self._opening >= self._limit:
+        """Open another connection in the background, if the limit allows; counted from this very moment.
+
+        At the limit, a connection that waits for an answer after its deadline is given up for it: to be able
+        to send a cancel is worth more than late evidence.
+        """
+        if self._is_closed:
             return
+        if len(self._all) + self._opening >= self._limit:
+            late = [each for each in self._all if each.is_late]
+            if not late:
+                return
+            oldest = min(late, key=_deadline)
+            self._all.discard(oldest)
+            oldest.close()
         self._opening += 1
         task = self.loop.create_task(self._connect())
         self._tasks.add(task)
@@ -400,27 +430,32 @@ class HttpPool:
 
     async def _connect(self) -> bool:
         self.connects += 1
+        connected: socket.socket | None = None
+        connection: _Connection | None = None
         try:
-            _, connection = await asyncio.wait_for(
-                aiofastnet.create_connection(
+            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                connected = await self._dialer.connect(self._host, self._port)
+                _, connection = await aiofastnet.create_connection(
                     self.loop,
                     lambda: _Connection(self),
-                    self._host,
-                    self._port,
+                    sock=connected,
                     ssl=self._tls,
                     server_hostname=self._host if self._secure else None,
-                ),
-                CONNECT_TIMEOUT_S,
-            )
-        except (OSError, TimeoutError) as error:
+                )
+        except Exception as error:  # an attempt's edge: whatever it was, the next attempt is later
             self.last_error = str(error).splitlines()[0][:160] if str(error) else type(error).__name__
-            self._wake()
-            return False
         finally:
             self._opening -= 1
-        if self._is_closed:
+            if connection is None and connected is not None:
+                with contextlib.suppress(OSError):  # ends a TLS handshake that was given up
+                    connected.shutdown(socket.SHUT_RDWR)
+        if connection is None:
+            self._wake()
+            return False
+        if self._is_closed or not connection.is_alive:
             connection.close()
             return False
+        self.last_error = ""
         self._all.add(connection)
         self.give_back(connection)
         return True
@@ -441,7 +476,7 @@ class HttpPool:
         while self._waiters:
             waiter = self._waiters.popleft()
             if not waiter.done():
-                waiter.set_result(None)
+                waiter.set_result(True)
                 return
 
     @property
@@ -521,14 +556,37 @@ class HttpPool:
             if self._is_closed:
                 raise NotSent(f"{request.label}: the engine is stopping")
             self._open_more()
-            left = deadline - self.loop.time()
-            waiter: asyncio.Future[None] = self.loop.create_future()
+            waiter: asyncio.Future[bool] = self.loop.create_future()
             self._waiters.append(waiter)
+            timer = self.loop.call_at(deadline, _expire, waiter)
             try:
-                await asyncio.wait_for(waiter, max(0.001, left))
-            except TimeoutError:
+                is_in_time = await waiter
+            except asyncio.CancelledError:
+                if not waiter.cancelled():
+                    self._wake()  # it was this one's turn; it is another's now
+                raise
+            finally:
+                timer.cancel()
+            if not is_in_time:
                 why = self.last_error or "all busy"
                 where = f"{self._host}:{self._port}"
-                raise NotSent(f"{request.label}: no connection to {where} ({why})") from None
+                raise NotSent(f"{request.label}: no connection to {where} ({why})")
             if not self._idle and self.last_error and not self._all:
                 await asyncio.sleep(min(0.05, max(0.0, deadline - self.loop.time())))
+
+
+def _expire(waiter: asyncio.Future[bool]) -> None:
+    if not waiter.done():
+        waiter.set_result(False)
+
+
+def _deadline(connection: _Connection) -> int:
+    return connection.deadline_ns
+
+
+def _has_port(base: str) -> bool:
+    """Tell whether the port, if there is one, is a number from 1 to 65535."""
+    try:
+        return urlsplit(base).port != 0
+    except ValueError:
+        return False

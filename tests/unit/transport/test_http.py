@@ -30,6 +30,7 @@ class Peer:
         self.requests: list[bytes] = []
         self.connections = 0
         self.base = ""
+        self.tasks: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
 
     async def request(self, reader: asyncio.StreamReader) -> bytes:
         """Return the next whole request; raises IncompleteReadError at the end."""
@@ -43,21 +44,33 @@ class Peer:
 
     async def run(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
+        task = asyncio.current_task()
+        assert task is not None
+        self.tasks[task] = writer
         with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
             await self._script(reader, writer)
         writer.close()
+        with contextlib.suppress(ConnectionError, ssl.SSLError, asyncio.CancelledError):
+            await writer.wait_closed()
 
 
 @contextlib.asynccontextmanager
-async def peer(script: Serve, tls: ssl.SSLContext | None = None) -> AsyncIterator[Peer]:
+async def peer(script: Serve, tls: ssl.SSLContext | None = None, port: int = 0) -> AsyncIterator[Peer]:
     served = Peer(script)
-    server = await asyncio.start_server(served.run, "127.0.0.1", 0, ssl=tls)
+    server = await asyncio.start_server(served.run, "127.0.0.1", port, ssl=tls)
     port = server.sockets[0].getsockname()[1]
     served.base = f"http{'s' if tls else ''}://127.0.0.1:{port}"
     try:
         yield served
     finally:
         server.close()
+        for _ in range(10):  # those accepted a moment ago get their task first
+            await asyncio.sleep(0)
+        for task, writer in served.tasks.items():
+            writer.transport.abort()
+            task.cancel()
+        await asyncio.gather(*served.tasks, return_exceptions=True)
+        await asyncio.sleep(0)
 
 
 @contextlib.asynccontextmanager
@@ -269,7 +282,7 @@ async def test_the_deadline_and_the_late_answer() -> None:
         late = results[1]
         assert isinstance(late, HttpResponse)
         assert late.body == b"hello"
-        assert not session._all or all(not each._is_late for each in session._all), "never used again"
+        assert not session._all or all(not each.is_late for each in session._all), "never used again"
 
 
 async def test_one_request_at_a_time_on_a_connection() -> None:
