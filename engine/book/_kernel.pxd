@@ -13,6 +13,33 @@ cdef struct Ladder:
     Py_ssize_t capacity
 
 
+cdef struct Key:
+    char text[24]
+    int length
+    int action
+
+
+cdef struct Number:
+    int64_t mantissa
+    int64_t decimals
+
+
+cdef struct Side:
+    Number* numbers     # price, qty, price, qty, ...
+    int64_t* ids        # one a level, where levels have ids
+    Py_ssize_t levels
+    Py_ssize_t capacity
+    bint is_seen
+
+
+cdef struct Entry:
+    # a level while levels are put in order
+    int64_t key
+    int64_t index
+    int64_t price
+    int64_t qty
+
+
 cdef class NativeBook:
     cdef Ladder bids
     cdef Ladder asks
@@ -21,6 +48,9 @@ cdef class NativeBook:
     cdef readonly str name
     cdef readonly int price_scale
     cdef readonly int qty_scale
+    cdef readonly object contract_size
+    cdef int64_t contract_mantissa
+    cdef int64_t contract_decimals
     cdef public int64_t book_id
     cdef int state_code
     cdef bint joined
@@ -37,38 +67,35 @@ cdef class NativeBook:
 
     cdef int reserve(self, bint is_bid, Py_ssize_t capacity) except -1
     cdef int put(self, bint is_bid, int64_t price, int64_t qty) except -1
+    cdef int replace(self, bint is_bid, const Number* numbers, Py_ssize_t count) except -1
+    cdef void trim(self, Py_ssize_t window) noexcept
     cdef inline bint crossed(self) noexcept
     cdef int fall(self, int state, str reason) except -1
 
 
-cdef struct Key:
-    char text[24]
-    int length
-    int action
-
-
-cdef struct Number:
-    int64_t mantissa
-    int64_t decimals
-
-
-cdef struct Side:
-    Number* numbers     # price, qty, price, qty, ...
-    Py_ssize_t levels
-    Py_ssize_t capacity
-    bint is_seen
-
-
 cdef class DepthFeed(FrameSink):
-    cdef Key keys[16]
+    cdef Key keys[24]
     cdef int key_count
     cdef signed char first_key[256]
-    cdef signed char next_key[16]
+    cdef signed char next_key[24]
     cdef int rule
     cdef int route_parts
     cdef int64_t time_unit_ns
     cdef int64_t time_max
     cdef bint has_previous
+    cdef bint has_first
+    cdef bint has_kind
+    cdef bint has_level_ids
+    cdef bint has_level_keys
+    cdef bint has_heartbeats
+    cdef bint is_zero_price_void
+    cdef bint is_quoting_integers
+    cdef int64_t restart_id
+    cdef Py_ssize_t window
+    cdef Key snapshot_kind
+    cdef Key delta_kind
+    cdef Key price_key
+    cdef Key qty_key
     cdef dict books_by_route
     # open-addressed hash of route bytes
     cdef uint64_t* slot_hash
@@ -80,8 +107,10 @@ cdef class DepthFeed(FrameSink):
     cdef const uint8_t* start
     cdef const uint8_t* cursor
     cdef const uint8_t* end
-    cdef const uint8_t* route_text[2]
-    cdef Py_ssize_t route_size[2]
+    cdef const uint8_t* route_text[3]
+    cdef Py_ssize_t route_size[3]
+    cdef int route_seen
+    cdef int kind
     cdef uint64_t seen
     cdef int target
     cdef bint is_bad
@@ -113,14 +142,25 @@ cdef class DepthFeed(FrameSink):
     cdef int read_object(self, int depth) except -1
     cdef int read_value(self, int action, int depth) except -1
     cdef int read_levels(self, Side* side) except -1
+    cdef int read_object_levels(self, Side* side) except -1
+    cdef int read_level_object(self, Number* numbers) except -1
+    cdef int read_change(self) except -1
+    cdef int grow(self, Side* side) except -1
+    cdef int read_kind(self) except -1
+    cdef int read_previous(self) except -1
+    cdef int read_level_id(self, int64_t* value) except -1
+    cdef int read_array(self, int depth) except -1
     cdef int read_number(self, Number* number) except -1
     cdef int skip_value(self) except -1
     cdef int read_string(self, const uint8_t** text, Py_ssize_t* size, bint* escaped) except -1
-    cdef int read_integer(self, int64_t* value) except -1
+    cdef int read_integer(self, int64_t* value, int digits_max) except -1
     cdef int find_target(self) except -1
     cdef bint _same_route(self, bytes raw)
     cdef int _find_escaped(self) except -1
     cdef int decide(self, NativeBook book) except -1
+    cdef int decide_chain(self, NativeBook book) except -1
+    cdef int check_snapshot(self) except -1
+    cdef int settle(self, Side* side, int64_t sequence) except -1
     cdef int scale(self, NativeBook book) except -1
     cdef int apply(self, NativeBook book, int64_t mono_ns, int64_t utc_ns) except -1
     cdef int append_rows(self, NativeBook book, int64_t utc_ns) except -1

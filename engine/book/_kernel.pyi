@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from decimal import Decimal
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +12,7 @@ class NativeBook:
     name: str
     price_scale: int
     qty_scale: int
+    contract_size: Decimal
     book_id: int
     sequence: int
     epoch: int
@@ -20,7 +22,9 @@ class NativeBook:
     reason: str
     updates: int
     dropped_last: int
-    def __init__(self, name: str, price_scale: int, qty_scale: int, book_id: int = 0) -> None: ...
+    def __init__(
+        self, name: str, price_scale: int, qty_scale: int, book_id: int = 0, contract_size: Decimal = ...
+    ) -> None: ...
     def clear(self) -> None: ...
     def begin_sync(self, reason: str = "synchronising") -> None: ...
     def load_snapshot(self, snapshot: BookSnapshot) -> None: ...

@@ -6,17 +6,19 @@ frame parsed, every value fits the instrument's scales and the sequence rule agr
 So a bad frame changes nothing but the book's state. ``pure.py`` is the readable twin of every rule here.
 """
 
+from decimal import Decimal
+
 import numpy as np
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport INT64_MAX
-from libc.stdlib cimport calloc, free, malloc, realloc
-from libc.string cimport memcmp, memmove, memset
+from libc.stdlib cimport calloc, free, malloc, qsort, realloc
+from libc.string cimport memcmp, memcpy, memmove, memset
 
 from engine.model._native cimport mono_now_ns, utc_now_ns
 
 from engine.model.errors import BookNotLive, UsageError
-from engine.model.market import BookState, Feed, SequenceRule
+from engine.model.market import BookState, Feed, SequenceRule, contract_parts
 
 # BookState
 cdef enum:
@@ -41,6 +43,7 @@ cdef enum:
 cdef enum:
     RANGE = 1
     PREVIOUS = 2
+    CHAIN = 3
 
 # what a known key means
 cdef enum:
@@ -55,6 +58,17 @@ cdef enum:
     ASKS = 8
     EVENT_TIME = 9
     TRANSACTION_TIME = 10
+    ROUTE2 = 11
+    ARRAY = 12
+    CONTROL = 13
+    KIND = 14
+    CHANGE = 15
+
+# what a frame is
+cdef enum:
+    UNKNOWN_KIND = 0
+    DELTA = 1
+    SNAPSHOT = 2
 
 cdef enum:
     OK = 0
@@ -68,6 +82,7 @@ cdef enum:
 
 cdef tuple STATE_NAMES = tuple(state.name for state in BookState)
 cdef int64_t NONE = -1
+cdef int64_t NO_RESTART = -2
 cdef int64_t POWER10[19]
 cdef int64_t FITS[19]  # the largest mantissa that can be multiplied by that power
 cdef int _power
@@ -78,7 +93,7 @@ for _power in range(19):
     FITS[_power] = INT64_MAX // POWER10[_power]
 
 assert (int(Feed.APPLIED), int(Feed.CROSSED), int(BookState.LIVE)) == (APPLIED, CROSSED, LIVE)
-assert (int(SequenceRule.RANGE), int(SequenceRule.PREVIOUS)) == (RANGE, PREVIOUS)
+assert [int(rule) for rule in SequenceRule] == [RANGE, PREVIOUS, CHAIN]
 
 
 cdef inline bint is_space(uint8_t c) noexcept nogil:
@@ -92,14 +107,29 @@ cdef inline uint64_t hash_bytes(uint64_t h, const uint8_t* text, Py_ssize_t size
     return h
 
 
+cdef inline bint same_word(const Key* word, const uint8_t* text, Py_ssize_t size) noexcept nogil:
+    return word.length == size and memcmp(word.text, text, size) == 0
+
+
+cdef int set_word(Key* word, str text) except -1:
+    raw = text.encode("ascii")
+    if not 1 <= len(raw) <= 24:
+        raise UsageError(f"schema word {text!r} must have 1 to 24 characters")
+    memcpy(word.text, <const char*>raw, len(raw))
+    word.length = <int>len(raw)
+    return 0
+
+
 # ------------------------------------------------------------------------------------------------ book
 
 cdef class NativeBook:
     """One L2 book: two sorted int64 ladders, a state, a sequence. See ``l2.BookLike`` for the contract."""
 
-    def __init__(self, str name, int price_scale, int qty_scale, int64_t book_id=0):
+    def __init__(self, str name, int price_scale, int qty_scale, int64_t book_id=0, contract_size=Decimal(1)):
         if not 0 <= price_scale <= 18 or not 0 <= qty_scale <= 18:
             raise UsageError(f"{name}: scales must lie between 0 and 18")
+        self.contract_mantissa, self.contract_decimals = contract_parts(name, contract_size)
+        self.contract_size = contract_size
         self.name = name
         self.price_scale = price_scale
         self.qty_scale = qty_scale
@@ -174,6 +204,39 @@ cdef class NativeBook:
         ladder.qtys[low] = qty
         ladder.size = size + 1
         return 0
+
+    cdef int replace(self, bint is_bid, const Number* numbers, Py_ssize_t count) except -1:
+        """Set a whole side from scaled levels, best first, prices distinct."""
+        cdef Ladder* ladder = &self.bids if is_bid else &self.asks
+        cdef Py_ssize_t i, capacity = ladder.capacity
+        cdef int64_t sign = 1 if is_bid else -1
+        ladder.size = 0
+        while capacity < count:
+            capacity *= 2
+        if capacity > ladder.capacity:
+            self.reserve(is_bid, capacity)
+        for i in range(count):
+            ladder.keys[count - 1 - i] = sign * numbers[2 * i].mantissa
+            ladder.qtys[count - 1 - i] = numbers[2 * i + 1].mantissa
+        ladder.size = count
+        if is_bid:
+            self.bid_horizon = ladder.keys[0] if count else 0
+        else:
+            self.ask_horizon = -ladder.keys[0] if count else 0
+        return 0
+
+    cdef void trim(self, Py_ssize_t window) noexcept:
+        """Drop the levels beyond the best ``window`` of each side."""
+        cdef Ladder* ladder
+        cdef Py_ssize_t extra
+        cdef int which
+        for which in range(2):
+            ladder = &self.asks if which else &self.bids
+            extra = ladder.size - window
+            if extra > 0:
+                memmove(ladder.keys, ladder.keys + extra, window * sizeof(int64_t))
+                memmove(ladder.qtys, ladder.qtys + extra, window * sizeof(int64_t))
+                ladder.size = window
 
     cdef inline bint crossed(self) noexcept:
         return (
@@ -368,31 +431,49 @@ cdef class DepthFeed(FrameSink):
         self.slot_book = NULL
         self.bid_side.numbers = NULL
         self.ask_side.numbers = NULL
+        self.bid_side.ids = NULL
+        self.ask_side.ids = NULL
 
     def __init__(self, schema):
+        schema.check()
         self.key_count = 0
         memset(self.first_key, -1, sizeof(self.first_key))
         self.rule = int(schema.rule)
-        if self.rule not in (RANGE, PREVIOUS):
-            raise UsageError(f"the kernel does not know the sequence rule {schema.rule!r}")
-        if self.rule == PREVIOUS and schema.previous_key is None:
-            raise UsageError("the PREVIOUS rule needs previous_key")
         self.route_parts = len(schema.route_keys)
-        if self.route_parts not in (1, 2):
-            raise UsageError("a schema has one or two route keys")
         self.time_unit_ns = schema.time_unit_ns
         self.time_max = INT64_MAX // self.time_unit_ns  # later than that is no time in this unit
+        self.has_first = schema.first_key is not None
         self.has_previous = schema.previous_key is not None
-        for action, key in zip((ROUTE0, ROUTE1), schema.route_keys):
+        self.has_kind = schema.kind_key is not None
+        self.has_level_ids = schema.has_level_ids
+        self.has_level_keys = schema.level_keys is not None
+        self.has_heartbeats = schema.has_heartbeats
+        self.is_zero_price_void = schema.is_zero_price_void
+        self.is_quoting_integers = schema.is_quoting_integers
+        self.restart_id = NO_RESTART if schema.restart_id is None else schema.restart_id
+        self.window = schema.window
+        set_word(&self.snapshot_kind, schema.snapshot_kind)
+        set_word(&self.delta_kind, schema.delta_kind)
+        if schema.level_keys is not None:
+            set_word(&self.price_key, schema.level_keys[0])
+            set_word(&self.qty_key, schema.level_keys[1])
+        for action, key in zip((ROUTE0, ROUTE1, ROUTE2), schema.route_keys):
             self._add_key(key, action)
-        for key in schema.containers:
-            self._add_key(key, CONTAINER)
+        for action, several in (
+            (CONTAINER, schema.containers),
+            (ARRAY, schema.array_containers),
+            (CONTROL, schema.control_keys),
+        ):
+            for key in several:
+                self._add_key(key, action)
         for action, key in (
             (FIRST, schema.first_key),
             (LAST, schema.last_key),
             (PREVIOUS_ID, schema.previous_key),
             (BIDS, schema.bids_key),
             (ASKS, schema.asks_key),
+            (CHANGE, schema.change_key),
+            (KIND, schema.kind_key),
             (EVENT_TIME, schema.event_time_key),
             (TRANSACTION_TIME, schema.transaction_time_key),
         ):
@@ -404,7 +485,9 @@ cdef class DepthFeed(FrameSink):
         self.bid_side.capacity = self.ask_side.capacity = 512
         self.bid_side.numbers = <Number*>malloc(512 * 2 * sizeof(Number))
         self.ask_side.numbers = <Number*>malloc(512 * 2 * sizeof(Number))
-        if not self.bid_side.numbers or not self.ask_side.numbers:
+        self.bid_side.ids = <int64_t*>malloc(512 * sizeof(int64_t))
+        self.ask_side.ids = <int64_t*>malloc(512 * sizeof(int64_t))
+        if not self.bid_side.numbers or not self.ask_side.numbers or not self.bid_side.ids or not self.ask_side.ids:
             raise MemoryError
         self.wire_to_book_ns = Histogram()
         self.stage_ns = [Histogram() for _ in range(5)]
@@ -417,21 +500,21 @@ cdef class DepthFeed(FrameSink):
         free(self.slot_book)
         free(self.bid_side.numbers)
         free(self.ask_side.numbers)
+        free(self.bid_side.ids)
+        free(self.ask_side.ids)
 
     def _add_key(self, str key, int action):
-        raw = key.encode("ascii")
-        if not 1 <= len(raw) <= 24 or self.key_count == 16:
+        if self.key_count == 24:
             raise UsageError(f"schema key {key!r} does not fit the kernel's table")
+        cdef Key* entry = &self.keys[self.key_count]
+        set_word(entry, key)
         cdef int i
         for i in range(self.key_count):
-            if self.keys[i].length == len(raw) and memcmp(self.keys[i].text, <const char*>raw, len(raw)) == 0:
+            if same_word(&self.keys[i], <const uint8_t*>entry.text, entry.length):
                 raise UsageError(f"schema key {key!r} is used twice")
-        for i in range(<int>len(raw)):
-            self.keys[self.key_count].text[i] = raw[i]
-        self.next_key[self.key_count] = self.first_key[<uint8_t>raw[0]]
-        self.first_key[<uint8_t>raw[0]] = <signed char>self.key_count
-        self.keys[self.key_count].length = <int>len(raw)
-        self.keys[self.key_count].action = action
+        self.next_key[self.key_count] = self.first_key[<uint8_t>entry.text[0]]
+        self.first_key[<uint8_t>entry.text[0]] = <signed char>self.key_count
+        entry.action = action
         self.key_count += 1
 
     def add(self, str route, NativeBook book not None):
@@ -519,7 +602,12 @@ cdef class DepthFeed(FrameSink):
         self.last_book = book
         if self.stages > 1:
             parsed = mono_now_ns()
-        if walked == BROKEN or self.is_bad or self.scale(book):
+        if (
+            walked == BROKEN
+            or self.is_bad
+            or self.scale(book)
+            or (self.kind == SNAPSHOT and self.check_snapshot())
+        ):
             outcome = REJECTED
             if book.state_code == LIVE or book.state_code == JOINING:
                 book.fall(STALE, "malformed delta")
@@ -563,7 +651,8 @@ cdef class DepthFeed(FrameSink):
         self.target = -1
         self.is_bad = False
         self.seen = 0
-        self.route_text[0] = self.route_text[1] = NULL
+        self.route_seen = 0
+        self.kind = UNKNOWN_KIND if self.has_kind else DELTA
         self.first_id = self.last_id = self.previous_id = NONE
         self.event_time = self.transaction_time = 0
         self.bid_side.levels = self.ask_side.levels = 0
@@ -582,12 +671,17 @@ cdef class DepthFeed(FrameSink):
             self.cursor += 1
         if self.cursor != self.end:
             return BROKEN
+        if not self.has_first:
+            self.first_id = self.last_id
+        if self.last_id == self.restart_id and self.kind == DELTA:
+            self.kind = SNAPSHOT
         if (
             self.first_id < 0
             or self.last_id < self.first_id
+            or self.kind == UNKNOWN_KIND
             or not self.bid_side.is_seen
             or not self.ask_side.is_seen
-            or (self.rule == PREVIOUS and self.previous_id < 0)
+            or (self.previous_id < 0 and self.rule != RANGE and self.kind == DELTA)
             or self.event_time > self.time_max
             or self.transaction_time > self.time_max
         ):
@@ -621,7 +715,9 @@ cdef class DepthFeed(FrameSink):
                         size == 1 or memcmp(self.keys[i].text, text, size) == 0
                     ):
                         action = self.keys[i].action
-                        if action != CONTAINER:
+                        if action == CONTROL:
+                            return NOT_OURS
+                        if action != CONTAINER and action != ARRAY:
                             if self.seen & (<uint64_t>1 << i):
                                 self.is_bad = True  # a repeated key: which value is meant is unknown
                             self.seen |= <uint64_t>1 << i
@@ -654,6 +750,7 @@ cdef class DepthFeed(FrameSink):
         cdef const uint8_t* text
         cdef Py_ssize_t size
         cdef bint escaped
+        cdef int part
         cdef uint8_t c = self.cursor[0]
         if action == CONTAINER:
             if c == c'{' and depth < 4:
@@ -664,29 +761,101 @@ cdef class DepthFeed(FrameSink):
             if c != c'[':
                 self.is_bad = True
                 return self.skip_value()
+            if self.has_level_keys:
+                return self.read_object_levels(&self.bid_side if action == BIDS else &self.ask_side)
             return self.read_levels(&self.bid_side if action == BIDS else &self.ask_side)
-        if action == ROUTE0 or action == ROUTE1:
+        if action == ROUTE0 or action == ROUTE1 or action == ROUTE2:
             if c != c'"':
                 return self.skip_value()
             if self.read_string(&text, &size, &escaped):
                 return BROKEN
-            self.route_text[action - ROUTE0] = text
+            part = action - ROUTE0 if action != ROUTE2 else 2
+            if self.route_seen & (1 << part):
+                return OK  # repeated: bad already, and of the first route
+            self.route_text[part] = text
             # Escapes are rare (non-ASCII symbols): find_target undoes them, marked by a negative size.
-            self.route_size[action - ROUTE0] = -size if escaped else size
-            if self.route_parts == 1 or (self.route_text[0] != NULL and self.route_text[1] != NULL):
+            self.route_size[part] = -size if escaped else size
+            self.route_seen |= 1 << part
+            if self.route_seen == (1 << self.route_parts) - 1:
                 self.find_target()
                 if self.target < 0:
                     return NOT_OURS
             return OK
         if action == FIRST:
-            return self.read_integer(&self.first_id)
+            return self.read_integer(&self.first_id, 18)
         if action == LAST:
-            return self.read_integer(&self.last_id)
+            return self.read_integer(&self.last_id, 18)
         if action == PREVIOUS_ID:
-            return self.read_integer(&self.previous_id)
+            return self.read_previous()
         if action == EVENT_TIME:
-            return self.read_integer(&self.event_time)
-        return self.read_integer(&self.transaction_time)
+            return self.read_integer(&self.event_time, 19)
+        if action == TRANSACTION_TIME:
+            return self.read_integer(&self.transaction_time, 19)
+        if action == KIND:
+            return self.read_kind()
+        if action == CHANGE:
+            return self.read_change()
+        return self.read_array(depth)
+
+    cdef int read_array(self, int depth) except -1:
+        """Descend into the objects of an array; more than one shows as repeated keys."""
+        if self.cursor[0] != c'[' or depth >= 4:
+            return self.skip_value()
+        cdef int result
+        self.cursor += 1
+        while self.cursor < self.end and is_space(self.cursor[0]):
+            self.cursor += 1
+        if self.cursor < self.end and self.cursor[0] == c']':
+            self.cursor += 1
+            return OK
+        while True:
+            while self.cursor < self.end and is_space(self.cursor[0]):
+                self.cursor += 1
+            if self.cursor >= self.end:
+                return BROKEN
+            if self.cursor[0] == c'{':
+                self.cursor += 1
+                result = self.read_object(depth + 1)
+            else:
+                self.is_bad = True
+                result = self.skip_value()
+            if result != OK:
+                return result
+            while self.cursor < self.end and is_space(self.cursor[0]):
+                self.cursor += 1
+            if self.cursor >= self.end or (self.cursor[0] != c',' and self.cursor[0] != c']'):
+                return BROKEN
+            self.cursor += 1
+            if (self.cursor - 1)[0] == c']':
+                return OK
+
+    cdef int read_kind(self) except -1:
+        """Read whether the frame is a snapshot or a delta; any other word is bad."""
+        cdef const uint8_t* text
+        cdef Py_ssize_t size
+        cdef bint escaped
+        if self.cursor[0] != c'"':
+            self.is_bad = True
+            return self.skip_value()
+        if self.read_string(&text, &size, &escaped):
+            return BROKEN
+        if same_word(&self.snapshot_kind, text, size):
+            self.kind = SNAPSHOT
+        elif same_word(&self.delta_kind, text, size):
+            self.kind = DELTA
+        else:
+            self.is_bad = True
+        return OK
+
+    cdef int read_previous(self) except -1:
+        """Read the id of the delta before; -1 means none, which only a snapshot may say."""
+        cdef const uint8_t* p = self.cursor
+        if self.has_kind and self.end - p >= 3 and p[0] == c'-' and p[1] == c'1' and (
+            p[2] == c',' or p[2] == c'}' or is_space(p[2])
+        ):
+            self.cursor = p + 2
+            return OK
+        return self.read_integer(&self.previous_id, 18)
 
     cdef int find_target(self) except -1:
         cdef uint64_t value = 14695981039346656037ULL
@@ -694,8 +863,9 @@ cdef class DepthFeed(FrameSink):
         cdef int part, index
         cdef uint8_t separator = 10
         cdef bytes raw
-        if self.route_size[0] < 0 or (self.route_parts == 2 and self.route_size[1] < 0):
-            return self._find_escaped()
+        for part in range(self.route_parts):
+            if self.route_size[part] < 0:
+                return self._find_escaped()
         for part in range(self.route_parts):
             if part:
                 value = hash_bytes(value, &separator, 1)
@@ -713,15 +883,19 @@ cdef class DepthFeed(FrameSink):
 
     cdef bint _same_route(self, bytes raw):
         cdef const char* text = raw
-        cdef Py_ssize_t size = len(raw)
-        if self.route_parts == 1:
-            return size == self.route_size[0] and memcmp(text, self.route_text[0], size) == 0
-        return (
-            size == self.route_size[0] + 1 + self.route_size[1]
-            and memcmp(text, self.route_text[0], self.route_size[0]) == 0
-            and text[self.route_size[0]] == c'\n'
-            and memcmp(text + self.route_size[0] + 1, self.route_text[1], self.route_size[1]) == 0
-        )
+        cdef Py_ssize_t left = len(raw)
+        cdef int part
+        for part in range(self.route_parts):
+            if part:
+                if left == 0 or text[0] != c'\n':
+                    return False
+                text += 1
+                left -= 1
+            if left < self.route_size[part] or memcmp(text, self.route_text[part], self.route_size[part]):
+                return False
+            text += self.route_size[part]
+            left -= self.route_size[part]
+        return left == 0
 
     cdef int _find_escaped(self) except -1:
         import json
@@ -745,7 +919,6 @@ cdef class DepthFeed(FrameSink):
         cdef const uint8_t* p = self.cursor + 1
         cdef const uint8_t* end = self.end
         cdef Number* numbers
-        cdef Number* grown
         side.is_seen = True
         side.levels = 0
         while p < end and is_space(p[0]):
@@ -759,14 +932,8 @@ cdef class DepthFeed(FrameSink):
             if p >= end or p[0] != c'[':
                 break
             p += 1
-            if side.levels == side.capacity:
-                if side.capacity >= LEVELS_MAX:
-                    break
-                grown = <Number*>realloc(side.numbers, side.capacity * 4 * sizeof(Number))
-                if not grown:
-                    raise MemoryError
-                side.numbers = grown
-                side.capacity *= 2
+            if side.levels == side.capacity and self.grow(side):
+                break
             numbers = &side.numbers[2 * side.levels]
             self.cursor = p
             if self.read_number(numbers):
@@ -782,6 +949,15 @@ cdef class DepthFeed(FrameSink):
             p = self.cursor
             while p < end and is_space(p[0]):
                 p += 1
+            if self.has_level_ids:
+                if p >= end or p[0] != c',':
+                    break
+                self.cursor = p + 1
+                if self.read_level_id(&side.ids[side.levels]):
+                    break
+                p = self.cursor
+                while p < end and is_space(p[0]):
+                    p += 1
             while p < end and p[0] == c',':  # further elements of a level are not ours
                 self.cursor = p + 1
                 while self.cursor < end and is_space(self.cursor[0]):
@@ -808,6 +984,152 @@ cdef class DepthFeed(FrameSink):
         self.is_bad = True
         self.cursor = opening
         return self.skip_value()
+
+    cdef int grow(self, Side* side) except -1:
+        """Double a side's scratch; 1 where no honest frame is that long."""
+        cdef Number* numbers
+        cdef int64_t* ids
+        if side.capacity >= LEVELS_MAX:
+            return 1
+        numbers = <Number*>realloc(side.numbers, side.capacity * 4 * sizeof(Number))
+        if not numbers:
+            raise MemoryError
+        side.numbers = numbers
+        ids = <int64_t*>realloc(side.ids, side.capacity * 2 * sizeof(int64_t))
+        if not ids:
+            raise MemoryError
+        side.ids = ids
+        side.capacity *= 2
+        return 0
+
+    cdef int read_object_levels(self, Side* side) except -1:
+        """Read ``[{"price": ..., "qty": ...}, ...]``; wrong shapes set ``is_bad``."""
+        cdef const uint8_t* opening = self.cursor
+        cdef uint8_t c
+        side.is_seen = True
+        side.levels = 0
+        self.cursor += 1
+        while self.cursor < self.end and is_space(self.cursor[0]):
+            self.cursor += 1
+        if self.cursor < self.end and self.cursor[0] == c']':
+            self.cursor += 1
+            return OK
+        while True:
+            while self.cursor < self.end and is_space(self.cursor[0]):
+                self.cursor += 1
+            if self.cursor >= self.end or self.cursor[0] != c'{':
+                break
+            if side.levels == side.capacity and self.grow(side):
+                break
+            self.cursor += 1
+            if self.read_level_object(&side.numbers[2 * side.levels]):
+                break
+            side.levels += 1
+            while self.cursor < self.end and is_space(self.cursor[0]):
+                self.cursor += 1
+            if self.cursor >= self.end:
+                break
+            c = self.cursor[0]
+            self.cursor += 1
+            if c == c']':
+                return OK
+            if c != c',':
+                break
+        self.is_bad = True
+        self.cursor = opening
+        return self.skip_value()
+
+    cdef int read_level_object(self, Number* numbers) except -1:
+        """Read one level after its opening brace; 1 where price or quantity is missing, doubled or no number."""
+        cdef const uint8_t* text
+        cdef Py_ssize_t size
+        cdef bint escaped
+        cdef int seen = 0, bit
+        cdef uint8_t c
+        while True:
+            while self.cursor < self.end and is_space(self.cursor[0]):
+                self.cursor += 1
+            if self.cursor >= self.end or self.cursor[0] != c'"' or self.read_string(&text, &size, &escaped):
+                return 1
+            bit = 1 if same_word(&self.price_key, text, size) else 2 if same_word(&self.qty_key, text, size) else 0
+            while self.cursor < self.end and is_space(self.cursor[0]):
+                self.cursor += 1
+            if self.cursor >= self.end or self.cursor[0] != c':':
+                return 1
+            self.cursor += 1
+            if bit:
+                if seen & bit or self.read_number(&numbers[bit - 1]):
+                    return 1
+                seen |= bit
+            elif self.skip_value() != OK:
+                return 1
+            while self.cursor < self.end and is_space(self.cursor[0]):
+                self.cursor += 1
+            if self.cursor >= self.end:
+                return 1
+            c = self.cursor[0]
+            self.cursor += 1
+            if c == c'}':
+                return 0 if seen == 3 else 1
+            if c != c',':
+                return 1
+
+    cdef int read_change(self) except -1:
+        """Read one change, ``"price,side,qty"``; anything else that is JSON sets ``is_bad``."""
+        cdef const uint8_t* opening = self.cursor
+        cdef const uint8_t* end = self.end
+        cdef const uint8_t* p
+        cdef Number price
+        cdef Side* side = NULL
+        if opening[0] == c'"' and end - opening > 1 and 48 <= opening[1] <= 57:
+            self.cursor = opening + 1
+            if self.read_number(&price) == 0:
+                p = self.cursor
+                if end - p > 5 and memcmp(p, b",buy,", 5) == 0:
+                    side = &self.bid_side
+                    p += 5
+                elif end - p > 6 and memcmp(p, b",sell,", 6) == 0:
+                    side = &self.ask_side
+                    p += 6
+                if side != NULL and 48 <= p[0] <= 57:
+                    self.cursor = p
+                    if self.read_number(&side.numbers[1]) == 0 and self.cursor < end and self.cursor[0] == c'"':
+                        self.cursor += 1
+                        side.numbers[0] = price
+                        side.levels = 1
+                        self.bid_side.is_seen = self.ask_side.is_seen = True
+                        return OK
+        self.is_bad = True
+        self.cursor = opening
+        return self.skip_value()
+
+    cdef int read_level_id(self, int64_t* value) except -1:
+        """Read a level's own id, digits in quotes or bare; 1 where it is anything else."""
+        cdef const uint8_t* p = self.cursor
+        cdef const uint8_t* end = self.end
+        cdef const uint8_t* digits
+        cdef bint quoted
+        cdef uint64_t number = 0
+        while p < end and is_space(p[0]):
+            p += 1
+        quoted = p < end and p[0] == c'"'
+        if quoted:
+            p += 1
+        digits = p
+        while p < end and 48 <= p[0] <= 57:
+            number = number * 10 + (p[0] - 48)
+            p += 1
+        if not 1 <= p - digits <= 18 or (p - digits > 1 and digits[0] == 48):
+            return 1
+        if quoted:
+            if p >= end or p[0] != c'"':
+                return 1
+            p += 1
+        elif p < end and (p[0] == c'.' or (p[0] | 32) == c'e'):
+            return 1
+        value[0] = <int64_t>number
+        self.cursor = p
+        return 0
 
     cdef int read_number(self, Number* number) except -1:
         """Read a plain decimal, quoted or bare; 1 where it is anything else (sign, exponent, empty)."""
@@ -873,25 +1195,38 @@ cdef class DepthFeed(FrameSink):
         self.cursor = p
         return 0
 
-    cdef int read_integer(self, int64_t* value) except -1:
-        """Read a non-negative JSON integer; anything else that is JSON sets ``is_bad``."""
-        cdef const uint8_t* begin = self.cursor
-        cdef const uint8_t* p = begin
+    cdef int read_integer(self, int64_t* value, int digits_max) except -1:
+        """Read a non-negative JSON integer, in quotes where the venue quotes; other JSON sets ``is_bad``."""
+        cdef const uint8_t* opening = self.cursor
+        cdef const uint8_t* begin = opening
+        cdef const uint8_t* p
         cdef uint64_t number = 0
         cdef uint8_t c
+        cdef bint quoted = self.is_quoting_integers and begin[0] == c'"'
+        if quoted:
+            begin += 1
+        p = begin
         while p < self.end:
             c = p[0] - 48
             if c > 9:
                 break
             number = number * 10 + c
             p += 1
-        if 1 <= p - begin <= 18 and (p - begin == 1 or begin[0] != 48) and p < self.end and (
-            p[0] == c',' or p[0] == c'}' or is_space(p[0])
-        ):
-            value[0] = <int64_t>number
-            self.cursor = p
-            return OK
+        # 19 digits cannot overflow the unsigned product, so the bound is checked after it.
+        if 1 <= p - begin <= digits_max and number <= <uint64_t>INT64_MAX and (
+            p - begin == 1 or begin[0] != 48
+        ) and p < self.end:
+            if quoted:
+                if p[0] == c'"':
+                    value[0] = <int64_t>number
+                    self.cursor = p + 1
+                    return OK
+            elif p[0] == c',' or p[0] == c'}' or is_space(p[0]):
+                value[0] = <int64_t>number
+                self.cursor = p
+                return OK
         self.is_bad = True
+        self.cursor = opening
         return self.skip_value()
 
     cdef int read_string(self, const uint8_t** text, Py_ssize_t* size, bint* escaped) except -1:
@@ -1017,9 +1352,63 @@ cdef class DepthFeed(FrameSink):
 
     cdef int scale(self, NativeBook book) except -1:
         """Turn scratch numbers into scaled integers in place; 1 where one does not fit exactly."""
-        return scale_side(&self.bid_side, book.price_scale, book.qty_scale) or scale_side(
-            &self.ask_side, book.price_scale, book.qty_scale
-        )
+        if self.has_level_ids and (
+            ids_beyond(&self.bid_side, self.last_id) or ids_beyond(&self.ask_side, self.last_id)
+        ):
+            return 1
+        if book.contract_mantissa != 1 or book.contract_decimals:
+            if scale_contracts(&self.bid_side, book.contract_mantissa, book.contract_decimals) or scale_contracts(
+                &self.ask_side, book.contract_mantissa, book.contract_decimals
+            ):
+                return 1
+        return scale_side(
+            &self.bid_side, book.price_scale, book.qty_scale, self.is_zero_price_void
+        ) or scale_side(&self.ask_side, book.price_scale, book.qty_scale, self.is_zero_price_void)
+
+    cdef int check_snapshot(self) except -1:
+        """Put a snapshot's levels in order, best first; 1 where a quantity is zero or a price stands twice."""
+        cdef int which
+        cdef Py_ssize_t i
+        cdef Side* side
+        cdef int64_t sign
+        cdef bint is_ordered
+        for which in range(2):
+            side = &self.ask_side if which else &self.bid_side
+            sign = 1 if which else -1
+            is_ordered = True
+            for i in range(side.levels):
+                if side.numbers[2 * i].mantissa == 0 or side.numbers[2 * i + 1].mantissa == 0:
+                    return 1
+                if i and sign * side.numbers[2 * i].mantissa <= sign * side.numbers[2 * i - 2].mantissa:
+                    is_ordered = False
+            if is_ordered:
+                continue
+            order(side, sign, False)
+            for i in range(1, side.levels):
+                if side.numbers[2 * i].mantissa == side.numbers[2 * i - 2].mantissa:
+                    return 1
+        return 0
+
+    cdef int settle(self, Side* side, int64_t sequence) except -1:
+        """Drop void levels and those that the book contains; put the rest in the order of their ids."""
+        cdef Py_ssize_t i, kept = 0
+        cdef bint is_ordered = True
+        for i in range(side.levels):
+            if side.numbers[2 * i].mantissa == 0:
+                continue
+            if self.has_level_ids:
+                if side.ids[i] <= sequence:
+                    continue
+                if kept and side.ids[i] < side.ids[kept - 1]:
+                    is_ordered = False
+                side.ids[kept] = side.ids[i]
+            side.numbers[2 * kept] = side.numbers[2 * i]
+            side.numbers[2 * kept + 1] = side.numbers[2 * i + 1]
+            kept += 1
+        side.levels = kept
+        if not is_ordered:
+            order(side, 1, True)
+        return 0
 
     cdef int decide(self, NativeBook book) except -1:
         """Apply the venue's sequence rule; APPLIED means "go on and apply"."""
@@ -1027,6 +1416,13 @@ cdef class DepthFeed(FrameSink):
         cdef int64_t last = self.last_id
         cdef int64_t sequence = book.sequence
         cdef int64_t event_ns
+        if self.kind == SNAPSHOT:
+            return BUFFER if book.state_code == HALTED else APPLIED
+        if self.rule == CHAIN:
+            return self.decide_chain(book)
+        if self.has_heartbeats and last == sequence and not self.bid_side.levels and not self.ask_side.levels:
+            if book.state_code == LIVE:
+                return OLD
         if book.state_code == LIVE and book.joined:
             if self.rule == RANGE:
                 if last > sequence:
@@ -1065,14 +1461,39 @@ cdef class DepthFeed(FrameSink):
         book.fall(STALE, "sequence gap")
         return GAP
 
+    cdef int decide_chain(self, NativeBook book) except -1:
+        """Apply the CHAIN rule to a delta: it follows exactly what we have, or something is missing."""
+        if book.state_code != LIVE and book.state_code != JOINING:
+            return BUFFER
+        if self.previous_id != book.sequence:
+            book.fall(STALE, "sequence gap")
+            return GAP
+        if self.last_id != book.sequence:  # ids that went back are the venue's reset: the chain still holds
+            return APPLIED
+        if self.bid_side.levels or self.ask_side.levels:
+            book.fall(STALE, "levels under a repeated id")
+            return GAP
+        return OLD
+
     cdef int apply(self, NativeBook book, int64_t mono_ns, int64_t utc_ns) except -1:
         cdef Py_ssize_t i
         cdef Number* numbers = self.bid_side.numbers
-        for i in range(self.bid_side.levels):
-            book.put(True, numbers[2 * i].mantissa, numbers[2 * i + 1].mantissa)
-        numbers = self.ask_side.numbers
-        for i in range(self.ask_side.levels):
-            book.put(False, numbers[2 * i].mantissa, numbers[2 * i + 1].mantissa)
+        if self.kind == SNAPSHOT:
+            book.replace(True, numbers, self.bid_side.levels)
+            book.replace(False, self.ask_side.numbers, self.ask_side.levels)
+            book.dropped_last = NONE
+            book.venue_utc_ns = 0
+        else:
+            if self.has_level_ids or self.is_zero_price_void:
+                self.settle(&self.bid_side, book.sequence)
+                self.settle(&self.ask_side, book.sequence)
+            for i in range(self.bid_side.levels):
+                book.put(True, numbers[2 * i].mantissa, numbers[2 * i + 1].mantissa)
+            numbers = self.ask_side.numbers
+            for i in range(self.ask_side.levels):
+                book.put(False, numbers[2 * i].mantissa, numbers[2 * i + 1].mantissa)
+        if self.window:
+            book.trim(self.window)
         book.sequence = self.last_id
         book.joined = True
         book.updates += 1
@@ -1086,7 +1507,10 @@ cdef class DepthFeed(FrameSink):
         return 0
 
     cdef int append_rows(self, NativeBook book, int64_t utc_ns) except -1:
-        """Append one row a level; a frame that finds no room for all its rows is dropped whole."""
+        """Append one row a level; a frame that finds no room for all its rows is dropped whole.
+
+        The rows of an in-band snapshot have the first sequence -1: the book starts anew with them.
+        """
         cdef DeltaRows rows = self.rows
         cdef Py_ssize_t count = self.bid_side.levels + self.ask_side.levels
         cdef Py_ssize_t row = rows.size
@@ -1094,6 +1518,7 @@ cdef class DepthFeed(FrameSink):
         cdef Side* side
         cdef int which
         cdef int64_t venue_ns = book.venue_utc_ns
+        cdef int64_t first = NONE if self.kind == SNAPSHOT else self.first_id
         if self.transaction_time:
             venue_ns = self.transaction_time * self.time_unit_ns
         if row + count > rows.capacity:
@@ -1104,7 +1529,7 @@ cdef class DepthFeed(FrameSink):
             for i in range(side.levels):
                 rows.recv_utc_ns[row] = utc_ns
                 rows.venue_utc_ns[row] = venue_ns
-                rows.first_sequence[row] = self.first_id
+                rows.first_sequence[row] = first
                 rows.last_sequence[row] = self.last_id
                 rows.book_id[row] = book.book_id
                 rows.side[row] = which
@@ -1115,12 +1540,63 @@ cdef class DepthFeed(FrameSink):
         return 0
 
 
-cdef int scale_side(Side* side, int price_scale, int qty_scale) noexcept nogil:
+cdef int order_entries(const void* left, const void* right) noexcept nogil:
+    cdef const Entry* a = <const Entry*>left
+    cdef const Entry* b = <const Entry*>right
+    if a.key != b.key:
+        return -1 if a.key < b.key else 1
+    return -1 if a.index < b.index else 1
+
+
+cdef int order(Side* side, int64_t sign, bint by_id) except -1:
+    """Sort a side's levels by signed price or by id, equal ones in the order they came."""
+    cdef Entry* entries = <Entry*>malloc(side.levels * sizeof(Entry))
+    cdef Py_ssize_t i
+    if not entries:
+        raise MemoryError
+    for i in range(side.levels):
+        entries[i].price = side.numbers[2 * i].mantissa
+        entries[i].qty = side.numbers[2 * i + 1].mantissa
+        entries[i].key = side.ids[i] if by_id else sign * entries[i].price
+        entries[i].index = i
+    qsort(entries, side.levels, sizeof(Entry), order_entries)
+    for i in range(side.levels):
+        side.numbers[2 * i].mantissa = entries[i].price
+        side.numbers[2 * i + 1].mantissa = entries[i].qty
+        if by_id:
+            side.ids[i] = entries[i].key
+    free(entries)
+    return 0
+
+
+cdef bint ids_beyond(const Side* side, int64_t last) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(side.levels):
+        if side.ids[i] > last:
+            return True
+    return False
+
+
+cdef int scale_contracts(Side* side, int64_t mantissa, int64_t decimals) noexcept nogil:
+    """Turn contracts into base units; 1 where the product does not fit."""
+    cdef Py_ssize_t i
+    cdef Number* qty
+    cdef int64_t most = INT64_MAX // mantissa
+    for i in range(side.levels):
+        qty = &side.numbers[2 * i + 1]
+        if qty.mantissa > most:
+            return 1
+        qty.mantissa *= mantissa
+        qty.decimals += decimals
+    return 0
+
+
+cdef int scale_side(Side* side, int price_scale, int qty_scale, bint is_zero_void) noexcept nogil:
     cdef Py_ssize_t i
     for i in range(side.levels):
         if scale_number(&side.numbers[2 * i], price_scale):
             return 1
-        if side.numbers[2 * i].mantissa == 0:
+        if side.numbers[2 * i].mantissa == 0 and not is_zero_void:
             return 1  # a price of zero is no level
         if scale_number(&side.numbers[2 * i + 1], qty_scale):
             return 1

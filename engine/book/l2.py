@@ -26,11 +26,16 @@ except ImportError:
     COMPILED = False
 
 
+ONE = Decimal(1)
+
+
 class BookLike(Protocol):
     """One L2 book in scaled int64.
 
-    Life: EMPTY -> ``begin_sync`` SYNCING -> ``load_snapshot`` JOINING -> first joining delta LIVE; a gap,
-    a malformed delta, a crossed book or ``mark_stale`` make it STALE until the next ``begin_sync``.
+    Life where snapshots come by REST: EMPTY -> ``begin_sync`` SYNCING -> ``load_snapshot`` JOINING ->
+    first joining delta LIVE; a gap, a malformed delta, a crossed book or ``mark_stale`` make it STALE until
+    the next ``begin_sync``. A snapshot that comes on the stream makes the book LIVE at once, from any state
+    but HALTED.
     Reads of prices refuse unless LIVE; ``*_unchecked``, ``depth`` and ``levels`` serve views that show
     the state beside the numbers. Arrays returned are copies.
 
@@ -47,6 +52,7 @@ class BookLike(Protocol):
     name: str
     price_scale: int
     qty_scale: int
+    contract_size: Decimal
     book_id: int
     sequence: int
     epoch: int
@@ -179,11 +185,18 @@ class DepthFeedLike(Protocol):
         ...
 
 
-def new_book(name: str, price_scale: int, qty_scale: int, book_id: int = 0) -> BookLike:
-    """Return an EMPTY book of the best implementation there is."""
+def new_book(
+    name: str, price_scale: int, qty_scale: int, book_id: int = 0, contract_size: Decimal = ONE
+) -> BookLike:
+    """Return an EMPTY book of the best implementation there is.
+
+    Args:
+        contract_size: base units in one wire quantity (``Instrument.contract_size``); the book holds base
+            units whatever the wire speaks. Snapshots that ``load_snapshot`` takes are in base units already.
+    """
     if COMPILED:
-        return _NativeBook(name, price_scale, qty_scale, book_id)
-    return PureBook(name, price_scale, qty_scale, book_id)
+        return _NativeBook(name, price_scale, qty_scale, book_id, contract_size)
+    return PureBook(name, price_scale, qty_scale, book_id, contract_size)
 
 
 def new_feed(schema: DepthSchema) -> DepthFeedLike:

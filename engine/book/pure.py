@@ -7,25 +7,31 @@ names. It trades speed (several times slower) for being checkable by eye.
 from __future__ import annotations
 
 import bisect
-import json
-import re
 import time
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from engine.book.pure_frames import (
+    FRAME_BYTES_MAX,
+    BadFrame,
+    BareNumber,
+    FrameReader,
+    Level,
+    array_rows,
+    change_rows,
+    integer,
+    scaled,
+)
 from engine.model.errors import BookNotLive, UsageError
-from engine.model.market import BookSnapshot, BookState, DepthSchema, Feed, SequenceRule
+from engine.model.market import BookSnapshot, BookState, DepthSchema, Feed, SequenceRule, contract_parts
 from engine.model.rows import PureDeltaRows
 from engine.telemetry.histogram import PureHistogram
 
-LEVELS_MAX = 100_000
-FRAME_BYTES_MAX = 33_554_432
-DEPTH_MAX = 64
-CONTAINER_DEPTH_MAX = 4
-_DECIMAL = re.compile(r"(0|[1-9][0-9]*)(?:\.([0-9]+))?", re.ASCII)
+ONE = Decimal(1)
 
 
 class PureLadder:
@@ -58,9 +64,13 @@ class PureLadder:
 class PureBook:
     """One L2 book; see ``l2.BookLike``."""
 
-    def __init__(self, name: str, price_scale: int, qty_scale: int, book_id: int = 0) -> None:
+    def __init__(
+        self, name: str, price_scale: int, qty_scale: int, book_id: int = 0, contract_size: Decimal = ONE
+    ) -> None:
         if not 0 <= price_scale <= 18 or not 0 <= qty_scale <= 18:
             raise UsageError(f"{name}: scales must lie between 0 and 18")
+        self.contract = contract_parts(name, contract_size)
+        self.contract_size = contract_size
         self.name = name
         self.price_scale = price_scale
         self.qty_scale = qty_scale
@@ -139,6 +149,22 @@ class PureBook:
         """Set one level (0 = bids, 1 = asks)."""
         self._sides[side].put(price, qty)
 
+    def replace(self, levels: list[Level]) -> None:
+        """Set all levels from a snapshot that came on the stream; prices are distinct."""
+        for ladder in self._sides:
+            ladder.clear()
+        for side, price, qty in levels:
+            self.put(side, price, qty)
+        self._horizon = [abs(ladder.keys[0]) if ladder.keys else 0 for ladder in self._sides]
+        self.dropped_last = -1
+        self.venue_utc_ns = 0
+
+    def trim(self, window: int) -> None:
+        """Drop the levels beyond the best ``window`` of each side."""
+        for ladder in self._sides:
+            for key in ladder.keys[: max(len(ladder.keys) - window, 0)]:
+                ladder.put(ladder.sign * key, 0)
+
     @property
     def state_name(self) -> str:
         """Return the state's name."""
@@ -204,37 +230,12 @@ class PureBook:
         return self._horizon[side != 0]
 
 
-class _Bad(Exception):
-    """The frame is JSON, but not a delta that can be believed."""
-
-
-class _Members(list[tuple[str, Any]]):
-    """An object's members in order, repeated keys kept."""
-
-
 class PureDepthFeed:
     """Applies the depth frames of one connection to its books; see ``l2.DepthFeedLike``."""
 
     def __init__(self, schema: DepthSchema) -> None:
-        if schema.rule is SequenceRule.PREVIOUS and schema.previous_key is None:
-            raise UsageError("the PREVIOUS rule needs previous_key")
-        if len(schema.route_keys) not in (1, 2):
-            raise UsageError("a schema has one or two route keys")
+        schema.check()
         self._schema = schema
-        self._fields = {
-            key
-            for key in (
-                *schema.route_keys,
-                schema.first_key,
-                schema.last_key,
-                schema.previous_key,
-                schema.bids_key,
-                schema.asks_key,
-                schema.event_time_key,
-                schema.transaction_time_key,
-            )
-            if key is not None
-        }
         self._books: dict[str, PureBook] = {}
         self._outcomes = dict.fromkeys(Feed, 0)
         self.last_book: PureBook | None = None
@@ -280,23 +281,26 @@ class PureDepthFeed:
         return int(outcome)
 
     def _process(self, raw: bytes, mono_ns: int, utc_ns: int) -> Feed:
-        fields = self._read(raw)
-        if fields is None:
+        if len(raw) > FRAME_BYTES_MAX:
             return Feed.PASS
-        book = fields.pop("book")
+        frame = FrameReader(self._schema, raw)
+        route = frame.route()
+        book = None if route is None else self._books.get(route)
+        if book is None:
+            return Feed.PASS
         self.last_book = book
         try:
-            if fields.get("bad"):
-                raise _Bad
-            levels = self._levels(fields, book)
-        except _Bad:
+            if frame.is_bad:
+                raise BadFrame
+            delta = Delta(self._schema, frame.fields, book)
+        except BadFrame:
             if book.state in (BookState.LIVE, BookState.JOINING):
                 book.fall(BookState.STALE, "malformed delta")
             return Feed.REJECTED
-        outcome = decide(self._schema, book, fields)
+        outcome = decide(self._schema, book, delta)
         if outcome is not Feed.APPLIED:
             return outcome
-        self._apply(book, fields, levels, mono_ns, utc_ns)
+        self._apply(book, delta, mono_ns, utc_ns)
         if book.is_crossed:
             book.fall(BookState.STALE, "crossed")
             outcome = Feed.CROSSED
@@ -304,120 +308,131 @@ class PureDepthFeed:
             self.wire_to_book_ns.record(time.monotonic_ns() - mono_ns)
         return outcome
 
-    # ------------------------------------------------------------------------------------------ read
-
-    def _read(self, raw: bytes) -> dict[str, Any] | None:
-        """Return the frame's fields with their book, or ``None`` for somebody else's frame.
-
-        Like the kernel, this reads in order: a frame that breaks after its route was seen is a bad delta
-        of that book; one that breaks before is nobody's.
-        """
-        if len(raw) > FRAME_BYTES_MAX:
-            return None
-        try:
-            document = _parse(raw)
-        except (ValueError, RecursionError):
-            book = self._book_of_broken(raw)
-            return {"book": book, "bad": True} if book is not None else None
-        if not isinstance(document, _Members):
-            return None
-        fields: dict[str, Any] = {"bad": False}
-        self._collect(document, fields, 0)
-        parts = [fields.get(key) for key in self._schema.route_keys]
-        if not all(isinstance(part, str) for part in parts):
-            return None
-        book = self._books.get("\n".join(parts))  # type: ignore[arg-type]
-        if book is None:
-            return None
-        fields["book"] = book
-        return fields
-
-    def _collect(self, members: _Members, fields: dict[str, Any], depth: int) -> None:
-        for key, value in members:
-            if key in self._schema.containers:
-                if isinstance(value, _Members) and depth < CONTAINER_DEPTH_MAX:
-                    self._collect(value, fields, depth + 1)
-            elif key in self._fields:
-                if key in fields:
-                    fields["bad"] = True
-                fields[key] = value
-
-    def _book_of_broken(self, raw: bytes) -> PureBook | None:
-        """Return the book whose route stands whole before the place where the JSON breaks."""
-        if len(self._schema.route_keys) != 1:
-            return None
-        key = json.dumps(self._schema.route_keys[0]).encode()
-        match = re.match(
-            rb"[ \t\r\n]*\{[ \t\r\n]*" + re.escape(key) + rb'[ \t\r\n]*:[ \t\r\n]*("[^"\\]*")', raw
-        )
-        if match is None:
-            return None
-        try:
-            return self._books.get(json.loads(match[1]))
-        except ValueError:
-            return None
-
-    def _levels(self, fields: dict[str, Any], book: PureBook) -> list[tuple[int, int, int]]:
+    def _apply(self, book: PureBook, delta: Delta, mono_ns: int, utc_ns: int) -> None:
         schema = self._schema
-        first = _integer(fields.get(schema.first_key))
-        last = _integer(fields.get(schema.last_key))
-        if last < first:
-            raise _Bad
-        fields["first"], fields["last"] = first, last
-        fields["previous"] = -1
-        if schema.previous_key is not None and (
-            schema.rule is SequenceRule.PREVIOUS or schema.previous_key in fields
-        ):
-            fields["previous"] = _integer(fields.get(schema.previous_key))
-        for name, key in (("event", schema.event_time_key), ("transaction", schema.transaction_time_key)):
-            fields[name] = _integer(fields[key]) if key is not None and key in fields else 0
-            if fields[name] * schema.time_unit_ns >= 2**63:
-                raise _Bad  # later than that is no time in this unit
-        levels: list[tuple[int, int, int]] = []
-        for side, key in ((0, schema.bids_key), (1, schema.asks_key)):
-            rows = fields.get(key)
-            if not isinstance(rows, list) or isinstance(rows, _Members) or len(rows) > LEVELS_MAX:
-                raise _Bad
-            for row in rows:
-                if not isinstance(row, list) or isinstance(row, _Members) or len(row) < 2:
-                    raise _Bad
-                price = _scaled(row[0], book.price_scale)
-                if price == 0:
-                    raise _Bad
-                levels.append((side, price, _scaled(row[1], book.qty_scale)))
-        return levels
-
-    def _apply(
-        self,
-        book: PureBook,
-        fields: dict[str, Any],
-        levels: list[tuple[int, int, int]],
-        mono_ns: int,
-        utc_ns: int,
-    ) -> None:
-        for side, price, qty in levels:
-            book.put(side, price, qty)
-        book.sequence = fields["last"]
+        if delta.is_snapshot:
+            book.replace(delta.levels)
+        else:
+            delta.settle(book.sequence)
+            for side, price, qty in delta.levels:
+                book.put(side, price, qty)
+        if schema.window:
+            book.trim(schema.window)
+        book.sequence = delta.last
         book.joined = True
         book.updates += 1
         book.recv_mono_ns, book.recv_utc_ns = mono_ns, utc_ns
-        if fields["event"]:
-            book.venue_utc_ns = fields["event"] * self._schema.time_unit_ns
+        if delta.event_time:
+            book.venue_utc_ns = delta.event_time * schema.time_unit_ns
         book.fall(BookState.LIVE, "")
         rows = self.rows
         if rows is None:
             return
-        if rows.size + len(levels) > rows.capacity:
-            rows.dropped += len(levels)
+        if rows.size + len(delta.levels) > rows.capacity:
+            rows.dropped += len(delta.levels)
             return
-        venue_ns = (fields["transaction"] or 0) * self._schema.time_unit_ns or book.venue_utc_ns
-        for side, price, qty in levels:
-            rows.append((utc_ns, venue_ns, fields["first"], fields["last"], book.book_id, side, price, qty))
+        first = -1 if delta.is_snapshot else delta.first
+        venue_ns = delta.transaction_time * schema.time_unit_ns or book.venue_utc_ns
+        for side, price, qty in delta.levels:
+            rows.append((utc_ns, venue_ns, first, delta.last, book.book_id, side, price, qty))
 
 
-def decide(schema: DepthSchema, book: PureBook, fields: dict[str, Any]) -> Feed:
+class Delta:
+    """One frame of one book, every value checked; raises BadFrame.
+
+    Attributes:
+        first, last, previous: ids; ``previous`` is -1 where there is none.
+        levels: bids, then asks; those of a snapshot best first.
+        level_ids: one a level, where levels have ids.
+    """
+
+    def __init__(self, schema: DepthSchema, fields: dict[str, Any], book: PureBook) -> None:
+        is_quoting = schema.is_quoting_integers
+        self.last = integer(fields.get(schema.last_key), is_quoting)
+        self.first = self.last
+        if schema.first_key is not None:
+            self.first = integer(fields.get(schema.first_key), is_quoting)
+        if self.last < self.first:
+            raise BadFrame
+        self.is_snapshot = self._kind(schema, fields)
+        self.previous = self._previous(schema, fields)
+        times = []
+        for key in (schema.event_time_key, schema.transaction_time_key):
+            time_units = integer(fields[key], is_quoting, 19) if key is not None and key in fields else 0
+            if time_units * schema.time_unit_ns >= 2**63:
+                raise BadFrame  # later than that is no time in this unit
+            times.append(time_units)
+        self.event_time, self.transaction_time = times
+        self.levels: list[Level] = []
+        self.level_ids: list[int] = []
+        if schema.change_key is not None:
+            sides = change_rows(fields.get(schema.change_key))
+        else:
+            bids, asks = fields.get(schema.bids_key or ""), fields.get(schema.asks_key or "")
+            sides = array_rows(bids, schema.level_keys), array_rows(asks, schema.level_keys)
+        for side, rows in enumerate(sides):
+            for row in rows:
+                self._level(schema, side, row, book)
+        if self.is_snapshot:
+            self._check_snapshot()
+
+    def _kind(self, schema: DepthSchema, fields: dict[str, Any]) -> bool:
+        """Tell whether this is a snapshot."""
+        if schema.kind_key is not None:
+            kind = fields.get(schema.kind_key)
+            if type(kind) is not str or kind not in (schema.snapshot_kind, schema.delta_kind):
+                raise BadFrame
+            if kind == schema.snapshot_kind:
+                return True
+        return self.last == schema.restart_id
+
+    def _previous(self, schema: DepthSchema, fields: dict[str, Any]) -> int:
+        key = schema.previous_key
+        is_needed = schema.rule is not SequenceRule.RANGE and not self.is_snapshot
+        if key is None or (key not in fields and not is_needed):
+            return -1
+        value = fields.get(key)
+        if schema.is_in_band and not is_needed and isinstance(value, BareNumber) and value == "-1":
+            return -1
+        return integer(value, schema.is_quoting_integers)
+
+    def _level(self, schema: DepthSchema, side: int, row: list[Any], book: PureBook) -> None:
+        price = scaled(row[0], book.price_scale)
+        if price == 0 and not (schema.is_zero_price_void and not self.is_snapshot):
+            raise BadFrame
+        self.levels.append((side, price, scaled(row[1], book.qty_scale, book.contract)))
+        if schema.has_level_ids:
+            level_id = integer(row[2] if len(row) > 2 else None, True)
+            if level_id > self.last:
+                raise BadFrame
+            self.level_ids.append(level_id)
+
+    def _check_snapshot(self) -> None:
+        places = [(side, price) for side, price, _ in self.levels]
+        if len(set(places)) != len(places) or any(qty == 0 for _, _, qty in self.levels):
+            raise BadFrame
+        self.levels.sort(key=lambda level: (level[0], level[1] if level[0] else -level[1]))
+
+    def settle(self, sequence: int) -> None:
+        """Drop void levels and those that the book contains; put the rest in the order of their ids."""
+        ids = self.level_ids or [sequence + 1] * len(self.levels)
+        kept = [
+            (level[0], level_id, level)
+            for level, level_id in zip(self.levels, ids, strict=True)
+            if level[1] and level_id > sequence
+        ]
+        self.levels = [level for _, _, level in sorted(kept, key=lambda item: item[:2])]
+
+
+def decide(schema: DepthSchema, book: PureBook, delta: Delta) -> Feed:
     """Apply the venue's sequence rule; APPLIED means "go on and apply"."""
-    first, last, previous = fields["first"], fields["last"], fields["previous"]
+    first, last, previous = delta.first, delta.last, delta.previous
+    if delta.is_snapshot:
+        return Feed.BUFFER if book.state is BookState.HALTED else Feed.APPLIED
+    if schema.rule is SequenceRule.CHAIN:
+        return decide_chain(book, delta)
+    if schema.has_heartbeats and last == book.sequence and not delta.levels and book.is_live:
+        return Feed.OLD
     if book.state is BookState.LIVE and book.joined:
         if schema.rule is SequenceRule.RANGE:
             continues = first <= book.sequence + 1
@@ -429,8 +444,8 @@ def decide(schema: DepthSchema, book: PureBook, fields: dict[str, Any]) -> Feed:
             book.fall(BookState.STALE, "sequence gap")
             return Feed.GAP
         # Already contained, unless it is newer by the venue's clock: then the ids were reset.
-        event_ns = fields["event"] * schema.time_unit_ns
-        if fields["event"] and book.venue_utc_ns and event_ns > book.venue_utc_ns:
+        event_ns = delta.event_time * schema.time_unit_ns
+        if delta.event_time and book.venue_utc_ns and event_ns > book.venue_utc_ns:
             book.fall(BookState.STALE, "sequence went backwards")
             return Feed.GAP
         return Feed.OLD
@@ -455,53 +470,16 @@ def decide(schema: DepthSchema, book: PureBook, fields: dict[str, Any]) -> Feed:
     return Feed.GAP
 
 
-class _BareNumber(str):
-    """The text of a JSON number."""
-
-    __slots__ = ()
-
-
-def _parse(raw: bytes) -> Any:
-    """Parse strict JSON; objects keep order and repeated keys, numbers keep their text."""
-
-    def refuse(text: str) -> Any:
-        raise ValueError(text)
-
-    text = raw.decode("utf-8")
-    if text.startswith("\ufeff"):
-        raise ValueError("byte order mark")
-    return json.loads(
-        text,
-        object_pairs_hook=_Members,
-        parse_int=_BareNumber,
-        parse_float=_BareNumber,
-        parse_constant=refuse,
-        strict=True,
-    )
-
-
-def _integer(value: Any) -> int:
-    if not isinstance(value, _BareNumber) or len(value) > 18 or not value.isascii() or not value.isdecimal():
-        raise _Bad
-    return int(value)
-
-
-def _scaled(value: Any, scale: int) -> int:
-    """Return an exact scaled integer, or raise: signs, exponents and what does not fit are refused."""
-    if not isinstance(value, str):
-        raise _Bad
-    match = _DECIMAL.fullmatch(value)
-    if match is None:
-        raise _Bad
-    whole, fraction = match[1], match[2] or ""
-    if len(whole) + len(fraction) > 18:
-        fraction = fraction.rstrip("0")
-        if len(whole) + len(fraction) > 18:
-            raise _Bad
-    excess = fraction[scale:]
-    if excess.strip("0"):
-        raise _Bad
-    mantissa = int(whole + fraction[:scale].ljust(scale, "0"))
-    if mantissa > 2**63 - 1:
-        raise _Bad
-    return mantissa
+def decide_chain(book: PureBook, delta: Delta) -> Feed:
+    """Apply the CHAIN rule to a delta: it follows exactly what we have, or something is missing."""
+    if book.state not in (BookState.LIVE, BookState.JOINING):
+        return Feed.BUFFER
+    if delta.previous != book.sequence:
+        book.fall(BookState.STALE, "sequence gap")
+        return Feed.GAP
+    if delta.last != book.sequence:  # ids that went back are the venue's reset: the chain still holds
+        return Feed.APPLIED
+    if delta.levels:
+        book.fall(BookState.STALE, "levels under a repeated id")
+        return Feed.GAP
+    return Feed.OLD

@@ -9,6 +9,10 @@ The order of things (both Binance procedures and most others have this shape):
    snapshot contains, joins, and applies the rest.
 3. Snapshot older than the buffer: the buffer is kept and a new snapshot asked for after a pause.
 4. LIVE. On a gap the book is STALE at once, the delta that revealed it is the first of a new buffer.
+
+Where the snapshot comes on the stream (``is_in_band``) nothing is buffered or joined: the feed makes the
+book LIVE by itself when the snapshot arrives, asked for or not. What is requested then is a new
+subscription of this one topic, and only when the book fell, or when its snapshot does not come.
 """
 
 from __future__ import annotations
@@ -23,6 +27,10 @@ RETRY_FIRST_MS = 100
 RETRY_MAX_MS = 10_000
 GRACE_MS = 2_000
 """A snapshot that no delta contradicts for this long is accepted: the stream was subscribed before it."""
+IN_BAND_WAIT_MS = 15_000
+"""A subscription that has brought no snapshot for this long is made anew."""
+STEADY_MS = 30_000
+"""A book that was LIVE for this long is resynchronised at once when it falls; one that was not, after a pause."""
 
 
 class BookSync:
@@ -31,9 +39,13 @@ class BookSync:
     Args:
         book, feed: the book and the feed that serves it.
         request: called with (sync, delay_ms) when a snapshot is wanted; exactly one request is out at
-            a time, and it ends in ``on_snapshot`` or ``on_snapshot_failed``.
+            a time, and it ends in ``on_snapshot`` or ``on_snapshot_failed``. In-band: called when the topic
+            must be subscribed anew; it ends in ``on_resubscribed`` or ``on_snapshot_failed``. A request
+            whose ``generation`` has passed need not be begun; an unsubscription that was sent must always
+            be followed by its subscription.
         changed: called with (sync, cause) when the book became LIVE (cause "") or stopped being so.
         frames_max, bytes_max: bounds of the buffer; when it is full it starts anew.
+        is_in_band: snapshots come on the stream (``DepthSchema.is_in_band``).
 
     Attributes:
         gaps, rejected, crossed, resyncs, snapshots_old, overflows: counters since the start.
@@ -48,6 +60,7 @@ class BookSync:
         *,
         frames_max: int = 5_000,
         bytes_max: int = 16_000_000,
+        is_in_band: bool = False,
     ) -> None:
         self.book = book
         self._feed = feed
@@ -63,6 +76,11 @@ class BookSync:
         self._generation = 0
         self._joining_since_ns = 0
         self._retry_ms = RETRY_FIRST_MS
+        self._is_in_band = is_in_band
+        self._is_waiting = False
+        self._has_fallen_early = False
+        self._waiting_since_ns = 0
+        self._live_since_ns = 0
         self.gaps = 0
         self.rejected = 0
         self.crossed = 0
@@ -81,16 +99,28 @@ class BookSync:
         return len(self._frames)
 
     def begin(self, cause: str) -> None:
-        """Start on a fresh connection: forget the old one's deltas, buffer, ask for a snapshot."""
+        """Start on a fresh connection: forget the old one's deltas, buffer, ask for a snapshot.
+
+        In-band the subscription itself is the request. Its snapshot may have come before the venue
+        acknowledged the subscription: then the book is LIVE already, and stays so.
+        """
         self._is_up = True
         self._clear_buffer()
-        self._restart(cause, 0)
+        if not self._is_in_band:
+            self._restart(cause, 0)
+            return
+        self._is_waiting = True
+        self._waiting_since_ns = self._live_since_ns = 0
+        has_fallen, self._has_fallen_early = self._has_fallen_early, False
+        if self.book.is_live:
+            return  # ``tick`` tells
+        self._restart(cause, 0 if has_fallen else None)
 
     def lost(self, cause: str) -> None:
         """The connection is gone: the book is STALE and nothing is asked for until ``begin``."""
         self._is_up = False
         self._generation += 1
-        self._is_requested = False
+        self._is_requested = self._is_waiting = self._has_fallen_early = False
         self._clear_buffer()
         was_live = self.book.is_live
         self.book.mark_stale(cause)
@@ -108,19 +138,18 @@ class BookSync:
 
     def on_attention(self, code: int, payload: bytes, mono_ns: int, utc_ns: int) -> None:
         """Take a delta that the feed did not apply (BUFFER, GAP, REJECTED or CROSSED)."""
+        if self._is_in_band:
+            self._on_fall(code, mono_ns)
+            return
         if self._is_replaying or not self._is_up:
             return
         if code == Feed.BUFFER:
             self._keep(payload, mono_ns, utc_ns)
             return
         cause = self.book.reason
+        self._count(code)
         if code == Feed.GAP:
-            self.gaps += 1
             self._keep(payload, mono_ns, utc_ns)
-        elif code == Feed.REJECTED:
-            self.rejected += 1
-        elif code == Feed.CROSSED:
-            self.crossed += 1
         if self.book.state is BookState.SYNCING:
             # A malformed delta among the buffered ones: what it held is lost, later snapshots cover it.
             self._clear_buffer()
@@ -149,6 +178,12 @@ class BookSync:
             return False
         return self._settle()
 
+    def on_resubscribed(self, generation: int, mono_ns: int) -> None:
+        """In-band: the topic was subscribed anew; its snapshot is awaited from now on."""
+        if generation == self._generation:
+            self._is_requested = False
+            self._waiting_since_ns = mono_ns
+
     def on_snapshot_failed(self, generation: int) -> int:
         """Ask again after a growing pause; return that pause in milliseconds (0: not ours any more)."""
         if generation != self._generation:
@@ -159,7 +194,13 @@ class BookSync:
         return delay
 
     def tick(self, mono_ns: int) -> None:
-        """Accept a snapshot that no delta contradicted during the grace time. Call a few times a second."""
+        """Accept a snapshot that no delta contradicted during the grace time. Call a few times a second.
+
+        In-band: notice that the snapshot came, or that it does not come.
+        """
+        if self._is_in_band:
+            self._watch(mono_ns)
+            return
         if self.book.state is not BookState.JOINING or not self._is_up:
             return
         if mono_ns - self._joining_since_ns >= GRACE_MS * 1_000_000:
@@ -172,6 +213,42 @@ class BookSync:
         """Tell that a delta made the JOINING book LIVE (the session sees it on its next tick)."""
         if self.book.is_live:
             self._synced()
+
+    # --------------------------------------------------------------------------------------- in-band
+
+    def _on_fall(self, code: int, mono_ns: int) -> None:
+        """Take what the feed could not apply; deltas that come before their snapshot are dropped."""
+        if code == Feed.BUFFER:
+            return
+        self._count(code)
+        if not self._is_up:
+            self._has_fallen_early = True
+            return
+        if self.book.state is BookState.SYNCING:
+            return  # a malformed frame while a snapshot is awaited; were it the snapshot, ``_watch`` notices
+        is_steady = self._live_since_ns and mono_ns - self._live_since_ns >= STEADY_MS * 1_000_000
+        cause = self.book.reason
+        self._changed(self, cause)
+        self._restart(cause, 0 if is_steady else self._next_retry_ms())
+
+    def _watch(self, mono_ns: int) -> None:
+        if not self._is_up:
+            return
+        if self.book.is_live:
+            if self._is_waiting:
+                self._is_waiting = self._is_requested = False
+                self._generation += 1  # a subscription not yet made anew need not be
+                self._live_since_ns = mono_ns
+                self._changed(self, "")
+            elif mono_ns - self._live_since_ns >= STEADY_MS * 1_000_000:
+                self._retry_ms = RETRY_FIRST_MS
+            return
+        if not self._is_waiting or self._is_requested or self.book.state is not BookState.SYNCING:
+            return
+        if not self._waiting_since_ns:
+            self._waiting_since_ns = mono_ns
+        elif mono_ns - self._waiting_since_ns >= IN_BAND_WAIT_MS * 1_000_000:
+            self._restart("no snapshot came", self._next_retry_ms())
 
     # ------------------------------------------------------------------------------------------------
 
@@ -202,13 +279,16 @@ class BookSync:
             self.snapshots_old += 1
             self._restart("snapshot older than the buffered deltas", self._next_retry_ms())
             return
+        self._count(code)
+        self._restart(self.book.reason, self._next_retry_ms())
+
+    def _count(self, code: int) -> None:
         if code == Feed.GAP:
             self.gaps += 1
         elif code == Feed.REJECTED:
             self.rejected += 1
-        else:
+        elif code == Feed.CROSSED:
             self.crossed += 1
-        self._restart(self.book.reason, self._next_retry_ms())
 
     def _settle(self) -> bool:
         book = self.book
@@ -223,13 +303,17 @@ class BookSync:
         self._retry_ms = RETRY_FIRST_MS
         self._changed(self, "")
 
-    def _restart(self, cause: str, delay_ms: int) -> None:
+    def _restart(self, cause: str, delay_ms: int | None) -> None:
+        """Synchronise anew; ``None`` where nothing need be asked for."""
         if self.book.updates:
             self.resyncs += 1
         self.book.begin_sync(cause)
         self._generation += 1
         self._is_requested = False
-        self._ask(delay_ms)
+        self._is_waiting = self._is_in_band
+        self._waiting_since_ns = 0
+        if delay_ms is not None:
+            self._ask(delay_ms)
 
     def _ask(self, delay_ms: int) -> None:
         if not self._is_requested and self._is_up:

@@ -9,6 +9,8 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from engine.model.errors import UsageError
+
 Levels = npt.NDArray[np.int64]
 """Shape (n, 2), columns (price, qty) in the instrument's scaled units."""
 
@@ -49,34 +51,110 @@ class SequenceRule(enum.IntEnum):
     """First and last id a delta: ``first == last_applied + 1``; joins where the range holds snapshot + 1."""
     PREVIOUS = 2
     """Each delta names the previous delta's last id; joins where the range holds the snapshot id."""
+    CHAIN = 3
+    """Each delta names the id it follows, and must name ours; ids jump, and may go back (a reset by the
+    venue). A delta that names our id as both is a sign of life and holds no levels. Snapshots come in-band.
+    Source: OKX v5 API docs, order book channel, seqId and prevSeqId, seen 2026-07."""
 
 
 class DepthSchema(msgspec.Struct, frozen=True, kw_only=True):
     """Where a venue's JSON depth frame keeps what the book needs.
 
     The kernel walks the frame once, keys in any order and at any object depth named by
-    ``containers``; it never builds Python objects for levels.
+    ``containers``; it never builds Python objects for levels. A frame of a registered route in which
+    something required is missing, doubled or of another shape is REJECTED, never applied in part.
 
     Attributes:
-        route_keys: one or two string-valued keys whose values, joined by ``\\n`` in this order, name the
+        route_keys: one to three string-valued keys whose values, joined by ``\\n`` in this order, name the
             book (e.g. ``("stream",)`` for a combined stream, ``("e", "s")`` for a raw one).
         containers: keys whose object value is descended into.
-        first_key, last_key, previous_key: integer ids; ``previous_key`` is ``None`` for RANGE venues.
-        bids_key, asks_key: arrays of ``["price", "qty", ...]``; extra elements are ignored.
-        event_time_key, transaction_time_key: integers in ``time_unit_ns``.
+        array_containers: keys whose value is an array of one object, descended into likewise.
+        control_keys: keys that no depth frame has; a frame with one of them is somebody else's
+            (acknowledgements that repeat the route).
+        first_key, last_key, previous_key: integer ids. ``first_key`` is ``None`` where a delta has one id,
+            ``previous_key`` where it names no predecessor.
+        bids_key, asks_key: arrays of ``["price", "qty", ...]``; extra elements are ignored. Both or neither.
+        level_keys: names of price and quantity where levels are objects instead of arrays.
+        change_key: a string ``"price,side,qty"`` (side ``buy`` or ``sell``) instead of the two arrays.
+        has_level_ids: the third element of a level is its own id: levels that the book already contains
+            are skipped, the others applied in the order of their ids.
+        is_zero_price_void: a level of price zero says that nothing visible changed; else it is malformed.
+        window: levels a side after each delta, the worst beyond it dropped, for venues that do not
+            announce what leaves their window; 0 = all.
+        kind_key, snapshot_kind, delta_kind: the key that tells in-band snapshots from deltas, and its two
+            values; ``None`` where snapshots come by REST. A snapshot replaces the book whatever its state
+            (HALTED apart), and makes it LIVE.
+        restart_id: a delta with this last id is a snapshot too; ``None`` where there is no such id.
+        has_heartbeats: a delta without levels that repeats the book's id is a sign of life (``Feed.OLD``).
+        is_quoting_integers: ids and times may also come as strings of digits.
+        event_time_key, transaction_time_key: integers in ``time_unit_ns`` (1 = ns, 1_000 = us,
+            1_000_000 = ms).
     """
 
     rule: SequenceRule
     route_keys: tuple[str, ...]
     containers: tuple[str, ...]
-    first_key: str
+    array_containers: tuple[str, ...] = ()
+    control_keys: tuple[str, ...] = ()
+    first_key: str | None
     last_key: str
     previous_key: str | None
-    bids_key: str
-    asks_key: str
+    bids_key: str | None = None
+    asks_key: str | None = None
+    level_keys: tuple[str, str] | None = None
+    change_key: str | None = None
+    has_level_ids: bool = False
+    is_zero_price_void: bool = False
+    window: int = 0
+    kind_key: str | None = None
+    snapshot_kind: str = "snapshot"
+    delta_kind: str = "update"
+    restart_id: int | None = None
+    has_heartbeats: bool = False
+    is_quoting_integers: bool = False
     event_time_key: str | None = None
     transaction_time_key: str | None = None
     time_unit_ns: int = 1_000_000
+
+    @property
+    def is_in_band(self) -> bool:
+        """Tell whether snapshots come on the stream itself: a new subscription brings a new one."""
+        return self.kind_key is not None
+
+    def check(self) -> None:
+        """Raise UsageError where the fields contradict each other."""
+        wrong = ""
+        if not 1 <= len(self.route_keys) <= 3:
+            wrong = "a schema has one to three route keys"
+        elif self.rule is SequenceRule.PREVIOUS and self.previous_key is None:
+            wrong = "the PREVIOUS rule needs previous_key"
+        elif self.rule is SequenceRule.CHAIN and (self.previous_key is None or self.kind_key is None):
+            wrong = "the CHAIN rule needs previous_key and kind_key"
+        elif (self.bids_key is None) != (self.asks_key is None):
+            wrong = "bids_key and asks_key go together"
+        elif (self.bids_key is None) == (self.change_key is None):
+            wrong = "a schema has either two arrays of levels or a change_key"
+        elif self.has_level_ids and (self.level_keys is not None or self.change_key is not None):
+            wrong = "level ids need levels that are arrays"
+        elif self.time_unit_ns < 1 or self.window < 0:
+            wrong = "time_unit_ns must be positive, window not negative"
+        if wrong:
+            raise UsageError(wrong)
+
+
+def contract_parts(name: str, contract_size: Decimal) -> tuple[int, int]:
+    """Return base units in one wire contract as (integer, decimals), without trailing zeros.
+
+    Raises:
+        UsageError: not a positive number, or one that 18 digits cannot hold; ``name`` tells whose.
+    """
+    if contract_size.is_finite() and contract_size > 0:
+        _, digits, exponent = contract_size.normalize().as_tuple()
+        mantissa = int("".join(map(str, digits))) * 10 ** max(int(exponent), 0)
+        decimals = max(-int(exponent), 0)
+        if mantissa < 10**18 and decimals <= 18:
+            return mantissa, decimals
+    raise UsageError(f"{name}: a contract of {contract_size} base units cannot be scaled")
 
 
 class Feed(enum.IntEnum):
@@ -85,8 +163,9 @@ class Feed(enum.IntEnum):
     PASS = 0
     """Not a delta of a registered book: somebody else's message."""
     APPLIED = 1
+    """The book holds it now: a delta, or a snapshot that came on the stream."""
     OLD = 2
-    """A delta that the book already contains; ignored."""
+    """A delta that the book already contains, or a sign of life; ignored."""
     BUFFER = 3
     """The book is not synchronised: the caller keeps a copy of the bytes for after the snapshot."""
     GAP = 4
@@ -149,6 +228,7 @@ class FundingUpdate(msgspec.Struct, frozen=True, gc=False):
         mark_price, index_price: Decimal quote units (finer than the tick).
         funding_rate: the rate that the next settlement would pay, still moving; ``None`` if none.
         next_funding_utc_ns: the next settlement, or ``None``.
+        open_interest: base units open at the venue, or ``None`` where this stream does not tell it.
     """
 
     universal: str
@@ -158,3 +238,4 @@ class FundingUpdate(msgspec.Struct, frozen=True, gc=False):
     next_funding_utc_ns: int | None
     venue_utc_ns: int
     recv_utc_ns: int
+    open_interest: Decimal | None = None
