@@ -50,6 +50,7 @@ class Instrument(msgspec.Struct, frozen=True, gc=False, kw_only=True):
         notional_min, notional_max: quote units; ``Decimal(0)`` means "no bound".
         contract_size: base units in one wire contract (1 where the wire speaks base units).
         multiplier: base-asset units in one base unit of this instrument (1000 for ``1000SHIB``).
+        number: the venue's own number of it, where order entry wants that instead of the symbol.
     """
 
     venue: str
@@ -74,6 +75,7 @@ class Instrument(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     notional_max: Decimal
     contract_size: Decimal = Decimal(1)
     multiplier: int = 1
+    number: int | None = None
 
     def price(self, scaled: int) -> Decimal:
         """Return a scaled price as an exact Decimal in quote units."""

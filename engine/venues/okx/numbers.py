@@ -16,7 +16,8 @@ from engine.model.decimals import DECODE_ERRORS as DECODE_ERRORS
 from engine.model.decimals import MS as MS
 from engine.model.decimals import Id as Id
 from engine.model.decimals import decimal as decimal
-from engine.model.decimals import plain, scaled
+from engine.model.decimals import plain as plain
+from engine.model.decimals import scaled
 from engine.model.errors import ProtocolViolation, UsageError
 from engine.model.instrument import Instrument, decimals_of
 
