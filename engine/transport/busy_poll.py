@@ -55,6 +55,9 @@ class BusyPoll:
     def wake(self) -> None:
         """Spin again after a silence."""
         if self._is_on and not self._is_spinning:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._since = self._clock.mono_ns()
             self._is_spinning = True
             self._loop.call_soon(self._spin)
 

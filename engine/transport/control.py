@@ -7,8 +7,10 @@ One request a line, at most 64 KiB: ``{"command": "status", "arguments": {...}}`
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
+import stat
 import struct
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -34,6 +36,14 @@ class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     arguments: dict[str, Any] = {}
 
 
+class Answer(msgspec.Struct, frozen=True):
+    """One control answer."""
+
+    ok: bool
+    result: Any = None
+    error: str = ""
+
+
 class ControlServer:
     """Serves control requests to processes of the same user.
 
@@ -50,6 +60,7 @@ class ControlServer:
         self._on_refused = on_refused
         self._server: asyncio.Server | None = None
         self._clients: set[asyncio.Task[None]] = set()
+        self._inode = 0
 
     async def start(self) -> None:
         """Listen.
@@ -61,7 +72,12 @@ class ControlServer:
             raise ConfigError(f"engine.control_socket is longer than {_UNIX_PATH_MAX} bytes: {self._path}")
         try:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            if self._path.exists():
+            if os.path.lexists(self._path):
+                if not stat.S_ISSOCK(self._path.lstat().st_mode):
+                    raise ConfigError(
+                        f"engine.control_socket {self._path} is a file that is not a socket; "
+                        "remove it or name another path"
+                    )
                 if await is_served(self._path):
                     raise ConfigError(
                         f"{self._path}: another engine already serves this control socket; "
@@ -75,6 +91,7 @@ class ControlServer:
                 )
             finally:
                 os.umask(previous)
+            self._inode = self._path.lstat().st_ino
         except OSError as error:
             raise ConfigError(f"engine.control_socket {self._path}: {error.strerror or error}") from None
 
@@ -87,7 +104,9 @@ class ControlServer:
             task.cancel()
         await asyncio.gather(*self._clients, return_exceptions=True)
         self._server = None
-        self._path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # another engine's, or gone already: leave it
+            if self._path.lstat().st_ino == self._inode:
+                self._path.unlink()
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -101,7 +120,7 @@ class ControlServer:
             else:
                 await self._serve(reader, writer)
         except (OSError, asyncio.CancelledError):
-            pass
+            writer.transport.abort()  # what it did not read in time is not kept for it
         finally:
             self._clients.discard(task)
             writer.close()
@@ -128,12 +147,17 @@ class ControlServer:
             return msgspec.json.encode({"ok": False, "error": f"malformed request: {error}"})
         except EngineError as error:
             return msgspec.json.encode({"ok": False, "error": str(error)})
+        except Exception as error:  # the request's edge: escalated, and the client is told
+            asyncio.get_running_loop().call_exception_handler(
+                {"message": f"control command {request.command!r} failed", "exception": error}
+            )
+            return msgspec.json.encode({"ok": False, "error": f"internal error: {type(error).__name__}"})
 
 
 def _is_own_user(connection: socket.socket) -> bool:
-    size = struct.calcsize("3i")
+    size = struct.calcsize("iII")
     credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size)
-    uid = struct.unpack("3i", credentials)[1]
+    uid = struct.unpack("iII", credentials)[1]
     return uid in (0, os.getuid())
 
 
@@ -169,17 +193,19 @@ class ControlClient:
         """Send one request and return its result.
 
         Raises:
-            UsageError: the engine refused it (its text), or did not answer in time.
+            UsageError: the engine refused it (its text), or gave no answer in time; the connection is then
+                closed, for a late answer would be taken for the next one's.
         """
         self._writer.write(msgspec.json.encode({"command": command, "arguments": arguments}) + b"\n")
         try:
             line = await asyncio.wait_for(self._reader.readuntil(b"\n"), timeout_s)
-        except (TimeoutError, asyncio.IncompleteReadError, OSError) as error:
+            answer = msgspec.json.decode(line, type=Answer)
+        except (OSError, EOFError, asyncio.LimitOverrunError, msgspec.DecodeError) as error:
+            self.close()
             raise UsageError(f"the engine did not answer {command!r} ({type(error).__name__})") from None
-        answer = msgspec.json.decode(line)
-        if not answer["ok"]:
-            raise UsageError(answer["error"])
-        return answer["result"]
+        if not answer.ok:
+            raise UsageError(answer.error)
+        return answer.result
 
     def close(self) -> None:
         """Close the connection."""

@@ -50,11 +50,10 @@ class Dialer:
             )
             if not found:
                 raise OSError(f"{host} has no address")
-        except (OSError, TimeoutError) as error:
+        except (OSError, TimeoutError, UnicodeError) as error:  # UnicodeError: no name that DNS could hold
             if key not in self._known:
-                if isinstance(error, TimeoutError):
-                    raise OSError(f"{host}: name resolution timed out") from None
-                raise
+                why = "timed out" if isinstance(error, TimeoutError) else str(error)
+                raise OSError(f"{host}: name resolution: {why}") from None
         else:
             self._known[key] = _interleave([(family, address) for family, _, _, _, address in found])
         addresses = list(self._known[key])
@@ -92,6 +91,12 @@ async def _attempt(address: Address) -> tuple[socket.socket, Address]:
     return attempt, address
 
 
+def _close_late(task: asyncio.Task[tuple[socket.socket, Address]]) -> None:
+    """Close what connected after another had won, or after nobody waited any more."""
+    if not task.cancelled() and task.exception() is None:
+        task.result()[0].close()
+
+
 async def _race(addresses: Sequence[Address]) -> tuple[socket.socket, Address]:
     """Try the addresses one after the other, each with a head start, and return the first to connect."""
     loop = asyncio.get_running_loop()
@@ -116,10 +121,8 @@ async def _race(addresses: Sequence[Address]) -> tuple[socket.socket, Address]:
                     task.result()[0].close()
     finally:
         for task in running:
+            task.add_done_callback(_close_late)
             task.cancel()
-        for late in await asyncio.gather(*running, return_exceptions=True):
-            if not isinstance(late, BaseException):
-                late[0].close()
     if winner is None:
         raise OSError("; ".join(dict.fromkeys(errors)))
     return winner

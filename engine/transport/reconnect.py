@@ -1,17 +1,19 @@
-"""When to try again: full-jitter exponential back-off, and a budget of connection attempts."""
+"""When to try again: exponential back-off with jitter, and a budget of connection attempts."""
 
 from __future__ import annotations
 
 import random
 from collections import deque
 
+from engine.model.errors import UsageError
 from engine.model.ports import Clock
 
 
 class Backoff:
     """Pauses between attempts: none before the first, then a random part of a doubling ceiling.
 
-    Full jitter: a uniform draw from zero to the ceiling keeps a crowd of sessions from returning in step.
+    Jitter: a uniform draw from a tenth of the ceiling to all of it keeps a crowd of sessions from
+    returning in step.
 
     Args:
         first_ms, max_ms: ceiling of the first pause and of all.
@@ -38,17 +40,30 @@ class Backoff:
 
 
 class ConnectionBudget:
-    """At most so many connection attempts in a sliding window, shared by all sessions of a host."""
+    """At most so many connection attempts in a sliding window, shared by all sessions of a host.
+
+    Raises:
+        UsageError: no attempt would ever be allowed.
+    """
 
     def __init__(self, attempts: int, window_s: float, clock: Clock) -> None:
+        if attempts < 1 or window_s <= 0:
+            raise UsageError(f"a budget of {attempts} connection attempts in {window_s} s allows none")
         self._attempts = attempts
         self._window_ns = int(window_s * 1e9)
         self._clock = clock
         self._taken: deque[int] = deque()
+        self._held_until_ns = 0
+
+    def hold(self, wait_ms: int) -> None:
+        """Allow no attempt for a while: the host has refused one for rate or ban, which holds for all."""
+        self._held_until_ns = max(self._held_until_ns, self._clock.mono_ns() + wait_ms * 1_000_000)
 
     def wait_ms(self) -> int:
         """Take an attempt and return 0, or return how long to wait before asking again."""
         now = self._clock.mono_ns()
+        if now < self._held_until_ns:
+            return (self._held_until_ns - now) // 1_000_000 + 1
         while self._taken and now - self._taken[0] >= self._window_ns:
             self._taken.popleft()
         if len(self._taken) < self._attempts:

@@ -14,6 +14,8 @@ from engine.model.wire import BudgetRule, HttpRequest
 
 RESERVE_SHARE = 0.1
 DEFAULT_PENALTY_MS = 5_000
+COUNT_DIGITS_MAX = 12
+"""A longer count in a header is no count."""
 
 
 class _Window:
@@ -31,8 +33,8 @@ class _Window:
 
     def roll(self, now_ms: int) -> None:
         """Begin a new window when the present one has ended, or the clock was set back by a whole one."""
-        if not self.starts_ms <= now_ms < self.ends_ms:
-            window_ms = self.rule.window_ms
+        window_ms = self.rule.window_ms
+        if not self.starts_ms - window_ms < now_ms < self.ends_ms:
             self.starts_ms = now_ms - now_ms % window_ms
             self.ends_ms, self.count = self.starts_ms + window_ms, 0
 
@@ -84,7 +86,7 @@ class RequestBudget:
         now_ms = (self._clock.utc_ns() + self.offset_ns) // 1_000_000
         for window in self._windows:
             text = headers.get(window.rule.header) if window.rule.header else None
-            if text is not None and text.isdecimal():
+            if text is not None and text.isdecimal() and len(text) <= COUNT_DIGITS_MAX:
                 window.roll(now_ms)
                 window.count = max(window.count, int(text))
 

@@ -155,7 +155,7 @@ class WebSocketSession:
         self._rotate_reason = ""
         self._rotate_at_ns = 0
         self._retry_ms = 0
-        self._refused_ms = 0
+        self._refused_until_ns = 0
         self._pong_mono_ns = 0
         self._up_since_ns = 0
         self._next_send_ns = 0
@@ -251,7 +251,6 @@ class WebSocketSession:
         """Open a connection; return None, or why it could not be opened."""
         ears = _Ears()
         sockets: list[socket.socket] = []
-        self._refused_ms = 0
         try:
             url = self._url()
             if url is None:
@@ -304,8 +303,13 @@ class WebSocketSession:
         status = int(error.response.status)
         if status in (403, 418, 429, 503):
             text = error.response.headers.get("Retry-After", "")
-            wait_s = int(text) if text.isdecimal() else 0 if status == 503 else REFUSED_PAUSE_S
-            self._refused_ms = min(wait_s, REFUSED_PAUSE_S_MAX) * 1000
+            wait_s = 0 if status == 503 else REFUSED_PAUSE_S
+            if text.isdecimal():
+                wait_s = int(text[:9])
+            wait_ms = min(wait_s, REFUSED_PAUSE_S_MAX) * 1000
+            self._refused_until_ns = self._clock.mono_ns() + wait_ms * 1_000_000
+            if status != 503:
+                self._budget.hold(wait_ms)  # meant for this address, not for this session alone
         return f"upgrade refused: HTTP {status}"
 
     def _new_listener(self, ears: _Ears) -> Any:
@@ -352,7 +356,8 @@ class WebSocketSession:
         raw = listener.transport.underlying_transport.get_extra_info("socket")
         if raw is not None and hasattr(socket, "TCP_USER_TIMEOUT"):
             # A second guard against a peer that is gone: unacknowledged data ends the connection.
-            raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, self._rules.heartbeat.silence_ms)
+            with contextlib.suppress(OSError):  # gone again already
+                raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, self._rules.heartbeat.silence_ms)
         try:
             self._on_up(SessionUp(self.name, self.epoch))
         except Exception as error:  # the handler's edge: what hangs on this connection is not set up
@@ -376,7 +381,8 @@ class WebSocketSession:
     def _report_down(self, reason: str, was_up: bool) -> None:
         if was_up and self._clock.mono_ns() - self._up_since_ns > STABLE_AFTER_S * 1e9:
             self._backoff.reset()
-        self._retry_ms = max(self._backoff.next_ms(), self._refused_ms)
+        refused_ms = -(-(self._refused_until_ns - self._clock.mono_ns()) // 1_000_000)
+        self._retry_ms = max(self._backoff.next_ms(), refused_ms)
         self.reconnects += 1
         self._tell_down(SessionDown(self.name, self.epoch, reason, self._retry_ms, was_up))
 
@@ -401,9 +407,16 @@ class WebSocketSession:
         ping_ns = heartbeat.ping_interval_ms * 1_000_000
         next_ping = self._clock.mono_ns() + ping_ns
         tick_s = max(0.05, min(1.0, heartbeat.silence_ms / 8000, heartbeat.pong_timeout_ms / 4000))
-        awaiting_since = 0
+        awaiting_since = closing_since = 0
         while not await self._ends_within(tick_s):
             now = self._clock.mono_ns()
+            if self._listener.is_closing:
+                # Deaf already; a peer that does not read what is left to write must not delay the end.
+                closing_since = closing_since or now
+                if now - closing_since > CLOSE_TIMEOUT_S * 1e9:
+                    self._listener.abort("close timed out")
+                continue
+            closing_since = 0
             if now - self._listener.last_mono_ns > heartbeat.silence_ms * 1_000_000:
                 self._listener.abort(f"silent for {heartbeat.silence_ms} ms")
                 continue
@@ -437,7 +450,9 @@ class WebSocketSession:
         ``on_down`` (with no pause) and ``on_up`` are told in one go at the moment of the change. Return
         False, leaving everything as it is, when no replacement could be opened.
         """
-        if not self._is_open or self._successor is not None or self._budget.wait_ms():
+        if not self._is_open or self._successor is not None or self._is_stopping:
+            return False
+        if self._clock.mono_ns() < self._refused_until_ns or self._budget.wait_ms():
             return False
         self._rotate_reason = reason
         epoch = self.epoch

@@ -1,0 +1,116 @@
+"""The request budget: calendar windows, the venue's own counts, the reserve, bans and clock steps."""
+
+from __future__ import annotations
+
+import pytest
+
+from engine.model.errors import NotSent
+from engine.model.wire import BudgetRule, HttpRequest
+from engine.transport.request_budget import RequestBudget
+from tests.unit.transport.test_reconnect import HandClock
+
+MINUTE_MS = 60_000
+WEIGHT = BudgetRule("weight_1m", "weight", MINUTE_MS, 100, "x-weight-1m")
+ORDERS = BudgetRule("orders_10s", "orders", 10_000, 5, "x-orders-10s")
+
+
+def request(weight: int = 10, orders: int = 0, is_reserved: bool = False) -> HttpRequest:
+    return HttpRequest(
+        method="GET",
+        target="/x",
+        label="test.read",
+        weight=weight,
+        order_count=orders,
+        is_reserved=is_reserved,
+    )
+
+
+def made() -> tuple[RequestBudget, HandClock]:
+    clock = HandClock()
+    clock.now_ms -= clock.now_ms % MINUTE_MS
+    return RequestBudget([WEIGHT, ORDERS], clock), clock
+
+
+def test_a_tenth_is_kept_for_the_way_out() -> None:
+    budget, _ = made()
+    for _ in range(9):
+        budget.take(request())
+    with pytest.raises(NotSent, match=r"test\.read: weight_1m is used up \(90/90\); 60000 ms"):
+        budget.take(request(weight=1))
+    budget.take(request(is_reserved=True))
+    with pytest.raises(NotSent, match=r"100/100"):
+        budget.take(request(weight=1, is_reserved=True))
+    assert budget.refused == 2
+    assert budget.usage() == {"weight_1m": "100/100", "orders_10s": "0/5"}
+
+
+def test_a_refused_request_costs_nothing() -> None:
+    budget, _ = made()
+    for _ in range(5):
+        budget.take(request(weight=1, orders=1))
+    with pytest.raises(NotSent, match="orders_10s"):
+        budget.take(request(weight=1, orders=1))
+    assert budget.usage() == {"weight_1m": "5/100", "orders_10s": "5/5"}
+    assert budget.order_wait_ms(1) == 10_001
+    assert budget.wait_ms(85) == 0
+    assert budget.wait_ms(86) == MINUTE_MS + 1
+
+
+def test_windows_end_with_the_calendar_and_the_venues_clock() -> None:
+    budget, clock = made()
+    clock.now_ms += MINUTE_MS - 1
+    budget.take(request(weight=90))
+    clock.now_ms += 1
+    budget.take(request(weight=90))
+    budget.offset_ns = MINUTE_MS * 1_000_000  # the venue is a minute ahead: its next window has begun
+    budget.take(request(weight=90))
+
+
+def test_a_small_step_back_does_not_forget_what_was_used() -> None:
+    """At a window's edge a corrected offset would otherwise empty both windows."""
+    budget, _ = made()
+    budget.take(request(weight=90))
+    budget.offset_ns = -5_000_000
+    with pytest.raises(NotSent):
+        budget.take(request(weight=90))
+    budget.offset_ns = 0
+    with pytest.raises(NotSent):
+        budget.take(request(weight=90))
+
+
+def test_a_clock_set_back_by_more_than_a_window_does_not_block_for_ever() -> None:
+    budget, clock = made()
+    budget.take(request(weight=90))
+    clock.now_ms -= 3_600_000
+    budget.take(request(weight=90))
+
+
+def test_the_venues_count_raises_ours_and_never_lowers_it() -> None:
+    budget, _ = made()
+    budget.take(request(weight=50))
+    budget.learn({"x-weight-1m": "20"})
+    assert budget.usage()["weight_1m"] == "50/100"
+    budget.learn({"x-weight-1m": "95", "x-orders-10s": "5"})
+    with pytest.raises(NotSent):
+        budget.take(request(weight=1))
+    assert budget.usage() == {"weight_1m": "95/100", "orders_10s": "5/5"}
+
+
+@pytest.mark.parametrize("text", ["", "-5", "5.5", "abc", "²", "9" * 5_000])
+def test_counts_that_are_none_are_ignored(text: str) -> None:
+    budget, _ = made()
+    budget.learn({"x-weight-1m": text})
+    assert budget.usage()["weight_1m"] == "0/100"
+
+
+def test_nothing_leaves_inside_a_ban_and_a_shorter_one_does_not_shorten_it() -> None:
+    budget, clock = made()
+    assert budget.block(120_000, "banned (418)") == 120_000
+    assert budget.block(None, "too fast (429)") == 5_000
+    assert budget.is_blocked
+    with pytest.raises(NotSent, match=r"banned \(418\); not before 120000 ms"):
+        budget.take(request(is_reserved=True))
+    assert budget.wait_ms(1) == 120_001
+    clock.now_ms += 120_000
+    budget.take(request())
+    assert budget.usage()["weight_1m"] == "10/100"
