@@ -179,6 +179,14 @@ class MarketDataAdapter(Protocol):
         """
         ...
 
+    def depth_request(self, instrument: Instrument, is_wanted: bool, request_id: str) -> bytes:
+        """Return the message that subscribes one instrument's depth alone, or ends that subscription.
+
+        A ControlReply with this id (letters and digits) answers it. Where snapshots come on the stream, a
+        book is repaired by ending the subscription and, once that is acknowledged, making it anew.
+        """
+        ...
+
     def depth_symbol(self, stream: str) -> str | None:
         """Return the venue's symbol of a depth stream's name, None for any other stream (for replays)."""
         ...

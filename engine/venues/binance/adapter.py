@@ -105,6 +105,12 @@ class BinanceMarketData:
             self.product, self._endpoints, instruments, topics, self._speed, self._trades
         )
 
+    def depth_request(self, instrument: Instrument, is_wanted: bool, request_id: str) -> bytes:
+        """Return SUBSCRIBE or UNSUBSCRIBE of one diff stream."""
+        stream = market_data.depth_stream(self.product, instrument.symbol, self._speed)
+        method = "SUBSCRIBE" if is_wanted else "UNSUBSCRIBE"
+        return msgspec.json.encode({"method": method, "params": [stream], "id": request_id})
+
     def depth_symbol(self, stream: str) -> str | None:
         """Return the symbol of a diff stream's name."""
         return market_data.depth_symbol(stream)

@@ -111,13 +111,14 @@ class OkxMarketData:
             plans.append(plan)
         return plans
 
-    def resubscribe(self, instrument: Instrument) -> tuple[bytes, bytes]:
-        """Return what brings a new in-band snapshot: unsubscribe, and subscribe once that is acknowledged.
+    def depth_request(self, instrument: Instrument, is_wanted: bool, request_id: str) -> bytes:
+        """Return subscribe or unsubscribe of one book.
 
-        Subscribing twice is acknowledged, but whether a snapshot follows is not documented.
+        Subscribing twice is acknowledged, but whether a snapshot follows is not documented: end the first
+        subscription before. Both count on the 480 requests an hour of a connection.
         """
-        args = [(DEPTH_CHANNEL, instrument.symbol)]
-        return market_data.request("unsubscribe", args, "u"), market_data.request("subscribe", args, "r")
+        operation = "subscribe" if is_wanted else "unsubscribe"
+        return market_data.request(operation, [(DEPTH_CHANNEL, instrument.symbol)], request_id)
 
     def depth_symbol(self, stream: str) -> str | None:
         """Return the symbol of a depth stream's name."""

@@ -225,6 +225,8 @@ class MarketDecoder:
             return (ControlReply(request_id, clean(f"{envelope.code}: {envelope.msg}")),)
         if envelope.event == "notice" and str(envelope.code) == SERVICE_UPGRADE:
             return (PlannedShutdown(None),)
+        if envelope.event == "unsubscribe" and request_id is not None:
+            return (ControlReply(request_id, None),)
         if envelope.event == "subscribe" and request_id is not None and envelope.arg is not None:
             arg = (envelope.arg.channel, envelope.arg.instId)
             return self._acknowledged(request_id, envelope.connId, arg)
@@ -234,7 +236,7 @@ class MarketDecoder:
         """Report a request as accepted once every channel of it was acknowledged on this connection."""
         wanted = self._requests.get(request_id)
         if wanted is None:
-            return ()  # a resubscription: its snapshot says the rest
+            return (ControlReply(request_id, None),)  # of one channel, see ``depth_request``
         known = self._waiting.get(request_id)
         if known is None or known[0] != connection:
             known = self._waiting[request_id] = (connection, set(wanted))

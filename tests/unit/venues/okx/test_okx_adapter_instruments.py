@@ -62,7 +62,13 @@ def test_other_answers_are_refused(body: bytes) -> None:
 
 
 def test_one_odd_entry_hides_no_other() -> None:
-    body = b'{"code":"0","data":[{"instId":1},{"instId":"A-B","instType":"SPOT","tickSz":"x","lotSz":"1","minSz":"1","state":"live","baseCcy":"A","quoteCcy":"B"},{"instId":"C-B","instType":"SPOT","tickSz":"1","lotSz":"1","minSz":"1","state":"novel","baseCcy":"C","quoteCcy":"B"}]}'
+    rest = '"instType":"SPOT","lotSz":"1","minSz":"1","quoteCcy":"B"'
+    rows = [
+        '{"instId":1}',
+        f'{{"instId":"A-B","tickSz":"x","state":"live","baseCcy":"A",{rest}}}',
+        f'{{"instId":"C-B","tickSz":"1","state":"novel","baseCcy":"C",{rest}}}',
+    ]
+    body = f'{{"code":"0","data":[{",".join(rows)}]}}'.encode()
     listing = decode_listing(Product.SPOT, body)
     assert [each.symbol for each in listing.instruments] == ["C-B"]
     assert listing.instruments[0].status is InstrumentStatus.HALTED  # unknown is not tradable
