@@ -30,7 +30,7 @@ GRACE_MS = 2_000
 IN_BAND_WAIT_MS = 15_000
 """A subscription that has brought no snapshot for this long is made anew."""
 STEADY_MS = 30_000
-"""A book that was LIVE for this long is resynchronised at once when it falls; one that was not, after a pause."""
+"""A book that was LIVE for this long is resynchronised at once when it falls; a younger one after a pause."""
 
 
 class BookSync:
@@ -311,7 +311,7 @@ class BookSync:
         self._generation += 1
         self._is_requested = False
         self._is_waiting = self._is_in_band
-        self._waiting_since_ns = 0
+        self._waiting_since_ns = self._live_since_ns = 0
         if delay_ms is not None:
             self._ask(delay_ms)
 

@@ -79,7 +79,7 @@ class DepthSchema(msgspec.Struct, frozen=True, kw_only=True):
         has_level_ids: the third element of a level is its own id: levels that the book already contains
             are skipped, the others applied in the order of their ids.
         is_zero_price_void: a level of price zero says that nothing visible changed; else it is malformed.
-        window: levels a side after each delta, the worst beyond it dropped, for venues that do not
+        window: levels a side after each frame, the worst beyond it dropped, for venues that do not
             announce what leaves their window; 0 = all.
         kind_key, snapshot_kind, delta_kind: the key that tells in-band snapshots from deltas, and its two
             values; ``None`` where snapshots come by REST. A snapshot replaces the book whatever its state
