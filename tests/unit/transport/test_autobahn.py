@@ -20,6 +20,8 @@ kosoku = pytest.importorskip("kosoku", reason="the conformance extra brings the 
 
 CORE = ["1.*", "2.*", "3.*", "4.*", "5.*", "6.*", "7.*", "10.*"]
 LIMITS = ["9.*"]
+AT_ONCE = 8
+"""Cases under way at a time: most of them are spent waiting for the peer to close."""
 RULES = ConnectionRules(Heartbeat(silence_ms=60_000), 1000, 1024, 1000, 60, 0)
 BASES: dict[str, Any] = {"used": listeners.FrameListener, "pure": listeners.PureFrameListener}
 
@@ -70,8 +72,13 @@ async def run(cases: list[str]) -> list[Any]:
     async with kosoku.run_fuzzingserver(cases, port=0) as server:
         base = f"ws://127.0.0.1:{server.port}"
         (count,) = await talk(f"{base}/getCaseCount")
-        for case in range(1, int(count) + 1):
-            await talk(f"{base}/runCase?case={case}&agent=engine")
+        cases_left = iter(range(1, int(count) + 1))
+
+        async def take_cases() -> None:
+            for case in cases_left:
+                await talk(f"{base}/runCase?case={case}&agent=engine")
+
+        await asyncio.gather(*[take_cases() for _ in range(AT_ONCE)])
         await talk(f"{base}/updateReports?agent=engine")
         try:
             results = await server.get_result()
