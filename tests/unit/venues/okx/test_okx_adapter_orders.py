@@ -128,7 +128,7 @@ def test_spot_market_orders_are_exact_in_base_units(spot: OkxTrading, btc: Instr
 )
 def test_what_cannot_be_said(perp: OkxTrading, swap: Instrument, changes: dict[str, Any], why: str) -> None:
     instrument = swap
-    if "qty" in changes and changes["qty"]:
+    if changes.get("qty"):
         instrument = msgspec.structs.replace(swap, contract_size=Decimal(10), qty_scale=4)
     wish = order(swap, **changes)
     with pytest.raises(UsageError, match=why):
