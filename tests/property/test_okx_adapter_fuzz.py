@@ -121,7 +121,8 @@ def test_noise(payload: bytes) -> None:
 # fmt: off
 _FIELDS = [
     "arg", "channel", "instId", "data", "event", "id", "op", "code", "msg", "sCode", "ordId", "clOrdId",
-    "state", "side", "sz", "px", "ts", "details", "ccy", "pos", "connId", "eventType", "seqId", "bids", "asks",
+    "state", "side", "sz", "px", "ts", "details", "ccy", "pos", "connId", "eventType", "seqId", "bids",
+    "asks",
 ]
 # fmt: on
 _JSON = st.recursive(
