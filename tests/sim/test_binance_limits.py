@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from engine.sim.binance.errors import ApiError
-from engine.sim.binance.limits import MINUTE_MS, RateLimits, Window, interval_name, perp_rules, spot_rules
+from engine.sim.binance.limits import MINUTE_MS, RateLimits, interval_name, perp_rules, spot_rules
+from engine.sim.windows import Window
 
 NOON = 1_790_000_040_000 - 1_790_000_040_000 % MINUTE_MS
 HERE = "127.0.0.1"

@@ -6,8 +6,8 @@ from decimal import Decimal as D
 
 import pytest
 
-from engine.sim.binance.tape import KEPT_TRADES, Print, Tape, interval_start
-from engine.sim.binance.texts import Scale, level_texts
+from engine.sim.tape import KEPT_TRADES, Print, Tape, interval_start
+from engine.sim.texts import Scale, level_texts
 
 MONDAY = 1_790_553_600_000  # 2026-09-28 00:00 UTC
 

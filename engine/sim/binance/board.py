@@ -9,10 +9,10 @@ from decimal import Decimal
 from engine.sim.binance import errors
 from engine.sim.binance.filters import MarketRules, fixed
 from engine.sim.binance.info import ASSET_DECIMALS, market_rules
-from engine.sim.binance.tape import Tape
-from engine.sim.binance.texts import Scale, level_texts
 from engine.sim.market import Market
 from engine.sim.model import Order
+from engine.sim.tape import Tape
+from engine.sim.texts import Scale, level_texts
 
 _STATUS = {
     "spot": {"TRADING": "TRADING", "CANCEL_ONLY": "CANCEL_ONLY", "HALTED": "HALT"},

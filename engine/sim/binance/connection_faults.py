@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from engine.sim.binance.faultpoints import FaultPoints, delay_s
-from engine.sim.binance.sockets import Outlet
 from engine.sim.binance.topics import Hub, Subscriber
 from engine.sim.binance.ws_api import ApiSession, WsApi
 from engine.sim.clock import SimClock
 from engine.sim.exchange import Exchange
+from engine.sim.faultpoints import FaultPoints, delay_s
+from engine.sim.sockets import Outlet
 
 
 class Announcer(Protocol):

@@ -6,9 +6,9 @@ import json
 import random
 from typing import Protocol
 
-from engine.sim.binance.faultpoints import FaultPoints
-from engine.sim.binance.sockets import text_frame
 from engine.sim.binance.topics import Topic
+from engine.sim.faultpoints import FaultPoints
+from engine.sim.sockets import text_frame
 
 _RANDOM = random.Random(20_260_923)
 

@@ -10,9 +10,9 @@ from typing import Any
 
 from engine.sim.binance import errors
 from engine.sim.binance.errors import ApiError
-from engine.sim.binance.faultpoints import FaultPoints, delay_s
 from engine.sim.binance.gate import Call, Gate, Operation
 from engine.sim.binance.limits import RateLimits
+from engine.sim.faultpoints import FaultPoints, delay_s
 
 UNKNOWN_503 = "Unknown error, please check your request or try again later."
 UNAVAILABLE_503 = "Service Unavailable."

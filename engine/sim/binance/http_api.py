@@ -12,8 +12,8 @@ from aiohttp import web
 
 from engine.sim.binance.desk import Answer, Desk, HtmlPage, NoAnswer, to_json
 from engine.sim.binance.errors import ApiError
-from engine.sim.binance.faultpoints import delay_s
 from engine.sim.binance.gate import Operation
+from engine.sim.faultpoints import delay_s
 
 CONTENT_TYPE = "application/json;charset=UTF-8"
 HTML_PAGE = (

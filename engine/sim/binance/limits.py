@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from engine.sim.binance import errors
+from engine.sim.windows import Window
 
 TEN_SECONDS_MS = 10_000
 MINUTE_MS = 60_000
@@ -21,35 +22,6 @@ DAY_MS = 86_400_000
 SPOT_TAKER_CREDIT = 1
 SPOT_MAKER_CREDIT = 5
 """Unfilled-order count handed back at an order's first fill, by the role of that fill."""
-
-
-class Window:
-    """A counter that starts again at each calendar multiple of its length."""
-
-    __slots__ = ("_count", "_start_ms", "length_ms", "limit")
-
-    def __init__(self, limit: int, length_ms: int) -> None:
-        self.limit = limit
-        self.length_ms = length_ms
-        self._start_ms = -1
-        self._count = 0
-
-    def count(self, now_ms: int) -> int:
-        """Return what was used in the window holding ``now_ms``."""
-        start = now_ms - now_ms % self.length_ms
-        if start != self._start_ms:
-            self._start_ms = start
-            self._count = 0
-        return self._count
-
-    def add(self, now_ms: int, amount: int) -> int:
-        """Add ``amount`` (negative gives back, never below zero) and return the new count."""
-        self._count = max(0, self.count(now_ms) + amount)
-        return self._count
-
-    def retry_after_s(self, now_ms: int) -> int:
-        """Return the whole seconds until the next window begins, at least 1."""
-        return max(1, -(-(self.length_ms - now_ms % self.length_ms) // 1000))
 
 
 @dataclass(frozen=True, slots=True)

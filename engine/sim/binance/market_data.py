@@ -14,12 +14,12 @@ from engine.sim.binance import errors, tickers
 from engine.sim.binance.board import Board, MarketView
 from engine.sim.binance.desk import RawJson
 from engine.sim.binance.errors import ApiError
-from engine.sim.binance.faultpoints import FaultPoints
 from engine.sim.binance.gate import Call
 from engine.sim.binance.info import perp_info, spot_info
 from engine.sim.binance.limits import LimitRules
 from engine.sim.binance.params import Params
-from engine.sim.binance.tape import INTERVALS_MS, MONTH, Aggregate, Print
+from engine.sim.faultpoints import FaultPoints
+from engine.sim.tape import INTERVALS_MS, MONTH, Aggregate, Print
 
 SPOT_DEPTH_MAX = 5000
 PERP_DEPTHS = (5, 10, 20, 50, 100, 500, 1000)

@@ -15,12 +15,12 @@ from engine.sim.accounts import Account
 from engine.sim.binance import errors, filters, perp_messages
 from engine.sim.binance.board import Board, MarketView
 from engine.sim.binance.errors import ApiError
-from engine.sim.binance.faultpoints import FaultPoints
 from engine.sim.binance.gate import Call
 from engine.sim.binance.params import Params
 from engine.sim.binance.signing import json_text
 from engine.sim.binance.spot_trading import in_time, is_hidden
 from engine.sim.exchange import Exchange
+from engine.sim.faultpoints import FaultPoints
 from engine.sim.model import NewOrder, Order, OrderKind, RefusalReason, Refused
 
 CLIENT_ID = re.compile(r"[\.A-Z\:/a-z0-9_-]{1,36}")

@@ -13,13 +13,13 @@ from collections.abc import Callable, Mapping
 
 from engine.sim.binance import damage
 from engine.sim.binance.board import Board, MarketView
-from engine.sim.binance.faultpoints import FaultPoints
 from engine.sim.binance.payloads import PerpPayloads, SpotPayloads
-from engine.sim.binance.tape import Aggregate, Print
-from engine.sim.binance.texts import level_texts
 from engine.sim.binance.topics import Hub, Topic
+from engine.sim.faultpoints import FaultPoints
 from engine.sim.market import Market
 from engine.sim.model import Batch, TradePrint
+from engine.sim.tape import Aggregate, Print
+from engine.sim.texts import level_texts
 
 FAST = {"spot": ("@depth@100ms",), "perp": ("@depth@100ms", "@depth@0ms")}
 SLOW_MS = {

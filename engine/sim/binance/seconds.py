@@ -9,8 +9,8 @@ from engine.sim.binance import tickers
 from engine.sim.binance.board import Board, MarketView
 from engine.sim.binance.desk import to_json
 from engine.sim.binance.payloads import PerpPayloads
-from engine.sim.binance.tape import INTERVALS_MS, MONTH
 from engine.sim.binance.topics import Hub
+from engine.sim.tape import INTERVALS_MS, MONTH
 
 MARK_EVERY_S = 3
 

@@ -14,12 +14,12 @@ from typing import Any
 from engine.sim.binance import errors, filters, spot_messages
 from engine.sim.binance.board import Board, MarketView
 from engine.sim.binance.errors import ApiError
-from engine.sim.binance.faultpoints import FaultPoints
 from engine.sim.binance.gate import Call
 from engine.sim.binance.info import SPOT_STP_MODES
 from engine.sim.binance.limits import RateLimits
 from engine.sim.binance.params import Params
 from engine.sim.exchange import Exchange
+from engine.sim.faultpoints import FaultPoints
 from engine.sim.model import NewOrder, Order, OrderKind, OrderStatus, RefusalReason, Refused
 
 CLIENT_ID = re.compile(r"[a-zA-Z0-9_-]{1,36}")

@@ -18,9 +18,10 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
 from engine.sim.binance import control, topics
-from engine.sim.binance.limits import FIVE_MINUTES_MS, Window
-from engine.sim.binance.sockets import CountedConnection, Flushes, SocketRules, live, text_frame
+from engine.sim.binance.limits import FIVE_MINUTES_MS
 from engine.sim.binance.topics import Hub, Subscriber
+from engine.sim.sockets import CountedConnection, Flushes, SocketRules, live, text_frame
+from engine.sim.windows import Window
 
 SPOT_PREFIX = "/stream-spot"
 """Optional first path part of the spot server: clients tell spot from futures by ``/stream`` in the

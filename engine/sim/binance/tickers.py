@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from engine.sim.binance.board import MarketView
-from engine.sim.binance.tape import INTERVALS_MS, Candle, interval_start
+from engine.sim.tape import INTERVALS_MS, Candle, interval_start
 
 
 def _quote(view: MarketView, turnover: int) -> str:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 
-from engine.sim.binance.sockets import Outlet, text_frame
+from engine.sim.sockets import Outlet, text_frame
 
 PUBLIC, MARKET, PRIVATE, LEGACY, SPOT = "public", "market", "private", "legacy", "spot"
 

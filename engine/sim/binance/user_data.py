@@ -18,11 +18,11 @@ from engine.sim.accounts import Account
 from engine.sim.binance import errors
 from engine.sim.binance.desk import to_json
 from engine.sim.binance.errors import ApiError
-from engine.sim.binance.faultpoints import FaultPoints, delay_s
 from engine.sim.binance.gate import Call, Credential
-from engine.sim.binance.sockets import text_frame
 from engine.sim.binance.topics import Subscriber
 from engine.sim.binance.ws_api import ApiSession
+from engine.sim.faultpoints import FaultPoints, delay_s
+from engine.sim.sockets import text_frame
 
 LISTEN_KEY_MS = 3_600_000
 MOST_SUBSCRIPTIONS_EVER = 65_535

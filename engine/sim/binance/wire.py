@@ -23,7 +23,6 @@ from engine.sim.binance import rest_perp, rest_spot
 from engine.sim.binance.board import Board
 from engine.sim.binance.connection_faults import ClockFault, ConnectionFaults
 from engine.sim.binance.desk import Desk
-from engine.sim.binance.faultpoints import FaultPoints
 from engine.sim.binance.gate import Credential, Gate
 from engine.sim.binance.http_api import RestApi
 from engine.sim.binance.limits import LimitRules, RateLimits, perp_rules, spot_rules
@@ -35,7 +34,6 @@ from engine.sim.binance.private_events import PerpEvents, SpotEvents
 from engine.sim.binance.publisher import Publisher
 from engine.sim.binance.seconds import SecondStreams
 from engine.sim.binance.signing import Ed25519Key, HmacKey, SignatureKey
-from engine.sim.binance.sockets import Flushes, SocketRules
 from engine.sim.binance.spot_account import SpotAccounts
 from engine.sim.binance.spot_trading import SpotTrading, client_id_source
 from engine.sim.binance.streams import SPOT_PREFIX, Admission, StreamServer
@@ -44,10 +42,12 @@ from engine.sim.binance.user_data import EventQueue, PerpUserData, SpotUserData
 from engine.sim.binance.ws_api import PATHS, WsApi
 from engine.sim.clock import SimClock
 from engine.sim.exchange import Exchange
+from engine.sim.faultpoints import FaultPoints
 from engine.sim.faults import FaultBoard
 from engine.sim.market import Market
 from engine.sim.model import Batch, OrderEvent, TradePrint
 from engine.sim.ports import ProductWire, Settings, WsServer
+from engine.sim.sockets import Flushes, SocketRules
 
 DAY_S = 86_400.0
 TICK_S = 0.02

@@ -21,9 +21,9 @@ from engine.sim.binance import errors
 from engine.sim.binance.desk import Answer, Desk, HtmlPage, NoAnswer, to_json
 from engine.sim.binance.errors import ApiError
 from engine.sim.binance.gate import Call, Credential, Operation
-from engine.sim.binance.limits import Window
-from engine.sim.binance.sockets import Flushes, Outlet, SocketRules, live, text_frame
 from engine.sim.binance.streams import Admission, admit, serve_kwargs
+from engine.sim.sockets import Flushes, Outlet, SocketRules, live, text_frame
+from engine.sim.windows import Window
 
 _VERSION = re.compile(r"v\d+/")
 _STRING_ID = re.compile(r"[A-Za-z0-9_-]{1,36}")
