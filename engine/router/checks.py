@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import functools
-from decimal import Decimal, InvalidOperation
+from decimal import Context, Decimal, InvalidOperation
 from typing import Literal
 
 from engine.model.errors import UsageError
-from engine.model.instrument import Instrument, InstrumentStatus, Product
+from engine.model.instrument import INT64_SAFE_MAX, Instrument, InstrumentStatus, Product
 from engine.model.market import Side
 from engine.model.orders import NewOrder, OrderType, TimeInForce
 from engine.model.text import scale_text
 
 Exact = Decimal | str | int
 Normalise = Literal["refuse", "passive"]
+DIGITS_MAX = 60
+_WIDE = Context(prec=DIGITS_MAX + 40)
+"""Room for every digit that is let in: the default context rounds to 28, silently."""
 _TRADING, _LIMIT, _MARKET = InstrumentStatus.TRADING, OrderType.LIMIT, OrderType.MARKET
 
 
@@ -112,10 +115,14 @@ def _snap_exact(
 ) -> int:
     if value <= 0:
         raise UsageError(f"{what} must be positive, not {value}")
-    if value.adjusted() > 18 - scale:
+    if value.adjusted() + scale > 18:
         raise UsageError(f"{what} {value} is too large")
-    exact_units = value.scaleb(scale)
+    if value.adjusted() + scale < -DIGITS_MAX or len(value.as_tuple().digits) > DIGITS_MAX:
+        raise UsageError(f"{what} has more decimals than any venue takes: {str(value)[:DIGITS_MAX]}")
+    exact_units = value.scaleb(scale, _WIDE)
     units = int(exact_units)
+    if units > INT64_SAFE_MAX:
+        raise UsageError(f"{what} {value} is too large")
     below = units - units % step
     if exact_units == below:
         return below
@@ -123,13 +130,18 @@ def _snap_exact(
     if normalise == "passive":
         snapped = below if direction < 0 else above
         if snapped <= 0:
-            raise UsageError(f"{what} {value} is below one step ({Decimal(step).scaleb(-scale)})")
+            raise UsageError(f"{what} {_readable(value)} is below one step ({Decimal(step).scaleb(-scale)})")
         return snapped
     near = " or ".join(
         format(Decimal(each).scaleb(-scale).normalize(), "f") for each in (below, above) if each
     )
     unit = format(Decimal(step).scaleb(-scale).normalize(), "f")
-    raise UsageError(f"{what} {value} is not a multiple of {unit}; nearest: {near}")
+    raise UsageError(f"{what} {_readable(value)} is not a multiple of {unit}; nearest: {near}")
+
+
+def _readable(value: Decimal) -> str:
+    """Return the number as people write it; one with thousands of zeros stays in powers of ten."""
+    return f"{value:f}" if abs(value.adjusted()) < 30 else str(value)
 
 
 def _out_of_bounds(name: str, word: str, scale: int, value: int, low: int, high: int) -> UsageError:

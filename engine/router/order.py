@@ -74,6 +74,7 @@ MOVES: dict[OrderState, dict[OrderState, str]] = {
 """From, to, why. Anything else is illegal: the event is counted as contradictory and changes nothing."""
 
 
+_NEVER_WORKED = (OrderState.REJECTED, OrderState.NOT_SENT)
 _NOT_ACCEPTED_YET = (OrderState.PENDING_NEW, OrderState.IN_DOUBT, OrderState.ABSENT)
 
 
@@ -213,6 +214,10 @@ class Order:
                 self.is_overfilled = True
             if self.qty and self.cum_qty >= self.qty:
                 state = _FILLED
+        if self.state in _NEVER_WORKED and (self.cum_qty or not state.is_final):
+            # The venue works an order that was refused, or never left: somebody has to look.
+            self.contradictions += 1
+            return Change.CONTRADICTION
         if state is _WORKING:
             # Proof of acceptance, and of nothing later: it must not undo a cancel under way or an end.
             return self.move(state, reason) if self.state in _NOT_ACCEPTED_YET else Change.NOTHING

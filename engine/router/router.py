@@ -147,7 +147,9 @@ class OrderRouter:
         now = self._clock.mono_ns()
         self._refuse_locally(new)
         order = Order(new, decided_ns or now)
-        instrument = self._instruments[new.universal]
+        instrument = self._instruments.get(new.universal)
+        if instrument is None:
+            raise UsageError(f"{self.venue} has no instrument {new.universal}")
         gateway = self._gateway(transport)
         if not self.breaker.allow():
             return self._not_sent(order, "the circuit is open after failures in a row")
@@ -340,11 +342,16 @@ class OrderRouter:
         order.updated_ns = self._clock.mono_ns()
         if change is Change.CONTRADICTION:
             self.stats.count("contradictions")
-        if order.is_overfilled and order.universal not in self.paused:
-            self.paused[order.universal] = f"order {order.client_order_id} was filled beyond its quantity"
+            if order.state in (OrderState.REJECTED, OrderState.NOT_SENT):
+                self._pause(order, f"is {order.state.value}, yet the venue works or filled it")
+        if order.is_overfilled:
+            self._pause(order, "was filled beyond its quantity")
+        if order.client_order_id in self._finished_ids and not order.state.is_final:
+            self._reopen(order)
         if order.state is OrderState.IN_DOUBT:
             self._doubt(order)
-        elif order.client_order_id in self._doubts:
+        elif order.client_order_id in self._doubts and order.state is not OrderState.PENDING_CANCEL:
+            # (A fill says nothing of a cancel that was not answered: that one is asked for until it ends.)
             del self._doubts[order.client_order_id]
             self._log.emit(
                 events.ORDER_RESOLVED,
@@ -356,11 +363,22 @@ class OrderRouter:
         if order.was_acked and order.client_order_id in self._cancel_wanted:
             self._cancel_wanted.discard(order.client_order_id)
             if not order.state.is_final:
-                self.cancel(order.client_order_id)
+                self.cancel(
+                    order.client_order_id, "rest" if "rest" in self._gateways else next(iter(self._gateways))
+                )
         if order.state.is_final and change is not Change.CONTRADICTION:
             self._finish(order)
         for listener in self.listeners:
             listener(order, change)
+
+    def _pause(self, order: Order, why: str) -> None:
+        self.paused.setdefault(order.universal, f"order {order.client_order_id} {why}")
+
+    def _reopen(self, order: Order) -> None:
+        """Take back an end that was wrong: the order counts as open again, and is not forgotten."""
+        self._finished_ids.discard(order.client_order_id)
+        self._finished.remove(order.client_order_id)
+        self._open[order.universal] += 1
 
     def _finish(self, order: Order) -> None:
         if order.client_order_id in self._finished_ids:
@@ -419,7 +437,14 @@ class OrderRouter:
                 if now >= due:
                     pause = QUERY_PAUSES_S[min(attempt, len(QUERY_PAUSES_S) - 1)]
                     self._doubts[client_order_id] = (attempt + 1, now + int(pause * 1e9))
-                    self._query(self.orders[client_order_id])
+                    try:
+                        self._query(self.orders[client_order_id])
+                    except Exception as error:  # the others in doubt must be asked for all the same
+                        self.stats.count("queries_failed")
+                        self._log.emit(
+                            events.TASK_FAILED, task=f"query of {client_order_id}", error=repr(error)[:200],
+                            retry_s=pause,
+                        )  # fmt: skip
 
     def _query(self, order: Order) -> None:
         if order.state.is_final:

@@ -253,7 +253,7 @@ class SpotReference(Reference):
 def _spot_read(message: Any) -> Frame:
     data = message["data"]
     return Frame(
-        False, -1, data["sequenceStart"], data["sequenceEnd"], data["time"],
+        False, -1, data["sequenceStart"], data["sequenceEnd"], data.get("time", 0),
         _decimals(data["changes"]["bids"]), _decimals(data["changes"]["asks"]),
     )  # fmt: skip
 
