@@ -95,7 +95,7 @@ class Order:
 
     Attributes:
         state: see ``OrderState``. qty, price, cum_qty: scaled.
-        venue_order_id: "" until known.
+        venue_order_id: "" until known. transport: by which it was placed, "" if not by this process.
         was_acked: whether any proof of acceptance was seen.
         is_overfilled: more was filled than ordered: trading on the instrument must pause.
         decided_ns .. first_fill_ns: stage stamps (mono_ns), 0 = not reached.
@@ -105,8 +105,8 @@ class Order:
     __slots__ = (
         "acked_ns", "client_order_id", "contradictions", "cum_qty", "cum_quote_scaled", "decided_ns",
         "doubt_deadline_ns", "encoded_ns", "fees", "fills", "first_fill_ns", "is_external", "is_overfilled",
-        "not_found", "not_found_ns", "price", "qty", "reason", "side", "state", "trade_ids", "universal",
-        "updated_ns", "venue", "venue_order_id", "venue_utc_ns", "was_acked", "written_ns",
+        "not_found", "not_found_ns", "price", "qty", "reason", "side", "state", "trade_ids", "transport",
+        "universal", "updated_ns", "venue", "venue_order_id", "venue_utc_ns", "was_acked", "written_ns",
     )  # fmt: skip
 
     def __init__(self, new: NewOrder, now_ns: int, is_external: bool = False) -> None:
@@ -114,6 +114,7 @@ class Order:
         self.universal = new.universal
         self.client_order_id = new.client_order_id
         self.venue_order_id = ""
+        self.transport = ""
         self.side: Side = new.side
         self.price = new.price
         self.qty = new.qty
@@ -171,6 +172,8 @@ class Order:
         self.not_found = 0
         if ack.qty and not self.qty:
             self.qty = ack.qty
+        if ack.venue_utc_ns:
+            self.venue_utc_ns = max(self.venue_utc_ns, ack.venue_utc_ns)
         return self._merge(ack.state, ack.cum_qty, "")
 
     def on_report(self, report: ExecutionReport) -> Change:
@@ -227,6 +230,8 @@ class Order:
 
     def on_place_error(self, error: VenueError) -> Change:
         """Merge an error answer to the place: refused, or in doubt."""
+        if self.state is _ABSENT and error.outcome is Outcome.REFUSED:
+            return Change.NOTHING  # a late refusal only confirms the proof
         if error.outcome is Outcome.REFUSED and not self.was_acked:
             return self.move(OrderState.REJECTED, f"{error.reason.value}: {error.code} {error.message}")
         return self.on_doubt(f"{error.code} {error.message}")

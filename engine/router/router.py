@@ -44,10 +44,13 @@ STAGES = (
     "decided_to_written",
     "round_trip",
     "ack_to_updated",
+    "written_to_venue",
+    "written_to_first_fill",
 )
 """Per action: until the request was encoded, until the socket had it, both; until the answer's first byte
 had come; from the answer's last byte until the order was updated. The first three and the last are the
-engine's own share."""
+engine's own share. Of places also: until the venue's own stamp of the order (by the clock model: as exact as
+that stamp, mostly a millisecond, and the model's interval), and until the first fill was heard of."""
 
 
 class RouterStats:
@@ -89,6 +92,7 @@ class OrderRouter:
         proof_after_ms: how long after sending the venue can still accept a request: validity, its own
             giving up, and the clock's uncertainty.
         allowed: returns why orders may not leave, or "".
+        venue_offset_ns: returns how far the venue's clock is ahead of ours.
     """
 
     def __init__(
@@ -102,6 +106,7 @@ class OrderRouter:
         proof_after_ms: int,
         allowed: Callable[[], str],
         open_orders_max: int = 200,
+        venue_offset_ns: Callable[[], int] = lambda: 0,
     ) -> None:
         self.venue = venue
         self._gateways = gateways
@@ -111,6 +116,7 @@ class OrderRouter:
         self._proof_after_ns = proof_after_ms * 1_000_000 + MARGIN_NS
         self._allowed = allowed
         self._open_max = open_orders_max
+        self._venue_offset_ns = venue_offset_ns
         self.orders: dict[str, Order] = {}
         self._by_venue_id: dict[tuple[str, str], Order] = {}
         self._finished: deque[str] = deque()
@@ -163,6 +169,7 @@ class OrderRouter:
             raise
         # Only now, on the wire already: nothing can have come back, the loop has not run since.
         self._register(order)
+        order.transport = transport
         order.encoded_ns, order.written_ns = sent.encoded_mono_ns, sent.written_mono_ns
         self._record_sent(transport, "place", order.decided_ns, sent.encoded_mono_ns, sent.written_mono_ns)
         return order
@@ -224,7 +231,16 @@ class OrderRouter:
         updated_ns = self._clock.mono_ns()
         self._changed(order, change)  # whoever waits for the order comes before the bookkeeping
         self._record_reply(transport, "place", order.written_ns, updated_ns, reply)
+        if isinstance(result, OrderAck) and result.venue_utc_ns:
+            self._record_venue_time(order, result.venue_utc_ns)
         self._breaker_told(result)
+
+    def _record_venue_time(self, order: Order, venue_utc_ns: int) -> None:
+        clock = self._clock
+        written_utc_ns = clock.utc_ns() - (clock.mono_ns() - order.written_ns)
+        taken = venue_utc_ns - self._venue_offset_ns() - written_utc_ns
+        # The venue cuts its stamp off: what looks like the past happened within the tick of its clock.
+        self.stats.record(order.transport, "place", "written_to_venue", max(0, taken))
 
     def _breaker_told(self, result: OrderAck | VenueError | None) -> None:
         unknown = isinstance(result, VenueError) and result.outcome is Outcome.UNKNOWN
@@ -305,7 +321,12 @@ class OrderRouter:
             order = self._adopt(
                 report.universal, report.client_order_id, report.side, report.qty, report.price
             )
+        had_fills = bool(order.fills)
         self._changed(order, order.on_report(report))
+        if order.first_fill_ns and not had_fills and order.written_ns:
+            self.stats.record(
+                order.transport, "place", "written_to_first_fill", order.first_fill_ns - order.written_ns
+            )
 
     def adopt_ack(self, universal: str, ack: OrderAck) -> Order:
         """Take in an order that the venue listed, whoever placed it, and return it."""

@@ -85,6 +85,7 @@ class TradingDesk:
             proof_after_ms=adapter.validity_ms + adapter.give_up_ms + CLOCK_ERROR_MS,
             allowed=lambda: self.refusal,
             open_orders_max=config.trading.open_orders_max,
+            venue_offset_ns=lambda: self.venue_clock.offset_ns,
         )
         self.account = AccountSession(
             adapter, market.pool, market.budget, self.venue_clock, clock, log, tls=tls, generator=generator,

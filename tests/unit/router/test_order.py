@@ -225,3 +225,13 @@ def test_not_found_ends_nothing_but_doubt(state: OrderState) -> None:
     assert order.on_not_found(10**18, 0) is Change.NOTHING
     assert order.on_not_found(2 * 10**18, 0) is Change.NOTHING
     assert order.state is state
+
+
+def test_a_refusal_that_comes_after_absence_was_proven_confirms_it() -> None:
+    order = new_order()
+    order.on_doubt("deadline")
+    order.on_not_found(10, 5)
+    order.on_not_found(20, 5)
+    assert state(order) is S.ABSENT
+    assert order.on_place_error(error(Outcome.REFUSED)) is Change.NOTHING
+    assert (state(order), order.contradictions) == (S.ABSENT, 0)
