@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 import msgspec
@@ -162,9 +163,9 @@ def test_passive_is_never_more_and_never_nearer(
     except UsageError:
         return
     assert instrument.qty(order.qty) <= Decimal(qty)
-    moved = instrument.price(order.price) - Decimal(price)
+    moved = Fraction(instrument.price(order.price)) - Fraction(price)  # a Decimal would round
     assert moved <= 0 if side is Side.BUY else moved >= 0
-    assert abs(moved) < instrument.price(instrument.tick_size)
+    assert abs(moved) < Fraction(instrument.price(instrument.tick_size))
     assert order.qty > 0
     assert order.price > 0
 

@@ -8,7 +8,6 @@ from collections.abc import Callable
 import pytest
 import uvloop
 
-
 ON_BOTH = ("test_http.py", "test_http_phases.py", "test_reconnect.py")
 
 
