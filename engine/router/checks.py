@@ -29,6 +29,8 @@ def exact(value: Exact, what: str) -> Decimal:
     if isinstance(value, float) or not isinstance(value, Decimal | str | int) or isinstance(value, bool):
         raise UsageError(f"{what}: pass a decimal text, not {type(value).__name__} {value!r}")
     try:
+        if isinstance(value, str) and ("_" in value or not value.isascii()):
+            raise InvalidOperation  # Python would take 1_0 for ten, and digits of any script
         number = Decimal(value)
     except InvalidOperation:
         raise UsageError(f"{what}: {value!r} is not a decimal number") from None

@@ -163,11 +163,17 @@ def test_passive_is_never_more_and_never_nearer(
     except UsageError:
         return
     assert instrument.qty(order.qty) <= Decimal(qty)
-    moved = Fraction(instrument.price(order.price)) - Fraction(price)  # a Decimal would round
+    moved = Fraction(instrument.price(order.price)) - Fraction(Decimal(price))  # a Decimal would round
     assert moved <= 0 if side is Side.BUY else moved >= 0
     assert abs(moved) < Fraction(instrument.price(instrument.tick_size))
     assert order.qty > 0
     assert order.price > 0
+
+
+@pytest.mark.parametrize("text", ["1_0", "2_", "\u0661\u0662", "1,5", "", "0x10", "NaN", "Infinity", "1 0"])
+def test_what_is_no_plain_number_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="number"):
+        exact(text, "qty")
 
 
 def test_exact_keeps_every_digit() -> None:
