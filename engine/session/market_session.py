@@ -13,6 +13,7 @@ from engine.book.sync import BookSync
 from engine.model.instrument import Instrument
 from engine.model.market import BookState, FundingUpdate, TopOfBook, Trade
 from engine.model.ports import Clock
+from engine.session.resubscriber import Resubscriber
 from engine.session.snapshots import SnapshotDesk
 from engine.telemetry import events
 from engine.telemetry.log import EventLog, redact
@@ -37,7 +38,7 @@ class MarketSession:
 
     Args:
         books: universal symbol to book, for the plan's depth routes.
-        desk: answers snapshot requests.
+        desk: answers snapshot requests; not used where snapshots come on the stream.
         stale_after_ms: a connection silent for this long makes its books STALE.
     """
 
@@ -68,20 +69,14 @@ class MarketSession:
         self._syncs: dict[int, BookSync] = {}
         self._announced: set[int] = set()
         self._instruments = {books[name].book_id: instruments[name] for _, name in plan.depth_routes}
-        if plan.depth_routes:
-            self.feed = new_feed(adapter.schema)
-            self.feed.on_attention = self._attend
-            for route, universal in plan.depth_routes:
-                book = books[universal]
-                self.feed.add(route, book)
-                self._syncs[book.book_id] = BookSync(
-                    book, self.feed, desk.request, self._changed, frames_max=buffer_frames_max
-                )
         self.on_live: Callable[[BookLike], None] | None = None
         self._acks_wanted = 0
         self._acks_deadline_ns = 0
         self._is_dropping = False
         self._is_stopping = False
+        if plan.depth_routes:
+            self.feed = new_feed(adapter.schema)
+            self.feed.on_attention = self._attend
         self.session = WebSocketSession(
             name=plan.name,
             url=lambda: plan.url,
@@ -97,6 +92,23 @@ class MarketSession:
             tls=tls,
             greeting=lambda: plan.subscribe,
         )
+        self._resubscriber: Resubscriber | None = None
+        if self.feed is None:
+            return
+        is_in_band = adapter.schema.is_in_band
+        request = desk.request
+        if is_in_band:
+            self._resubscriber = Resubscriber(
+                adapter.depth_request, self.session.reserve_send, self.session.send, self.session.drop,
+                self._instruments.__getitem__, clock, log,
+            )  # fmt: skip
+            request = self._resubscriber.request
+        for route, universal in plan.depth_routes:
+            book = books[universal]
+            self.feed.add(route, book)
+            self._syncs[book.book_id] = BookSync(
+                book, self.feed, request, self._changed, frames_max=buffer_frames_max, is_in_band=is_in_band
+            )
 
     # ----------------------------------------------------------------------------------------- life
 
@@ -107,6 +119,8 @@ class MarketSession:
     async def stop(self) -> None:
         """Close."""
         self._is_stopping = True
+        if self._resubscriber is not None:
+            await self._resubscriber.stop()
         await self.session.stop()
         for sync in self._syncs.values():
             sync.lost("stopped")
@@ -132,6 +146,8 @@ class MarketSession:
 
     def _on_down(self, event: SessionDown) -> None:
         self._acks_deadline_ns = 0
+        if self._resubscriber is not None:
+            self._resubscriber.lost()
         for sync in self._syncs.values():
             sync.lost(f"connection lost: {event.reason}")
         if event.was_up or event.retry_ms < 1_000:
@@ -204,6 +220,8 @@ class MarketSession:
                 self._on_shutdown()
 
     def _on_control(self, reply: ControlReply) -> None:
+        if self._resubscriber is not None and self._resubscriber.heard(reply):
+            return
         if reply.error is not None:
             self._log.emit(
                 events.SUBSCRIPTION_REFUSED,
