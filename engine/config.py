@@ -20,7 +20,7 @@ import msgspec
 from engine.model.errors import ConfigError
 
 Environment = Literal["sim", "testnet", "live"]
-VENUES = ("binance",)
+VENUES = ("binance", "okx")
 """Venues this build can talk to; wiring has the adapters."""
 
 _INSTANCE = re.compile(r"^[a-z0-9]{1,4}$")
@@ -129,6 +129,8 @@ class VenueSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Venue's own word for the depth cadence (Binance: "100ms"); empty: the fastest documented."""
     trade_stream: str = ""
     """Venue's own word for the public trades of perpetuals (Binance: "trade", "aggTrade"); empty: "trade"."""
+    region: str = ""
+    """Which of the venue's sites a key belongs to, where it has several (OKX: "global", "eea", "us")."""
     credentials: str = ""
     """Name prefix of the key variables; empty: the venue's name in capitals."""
 

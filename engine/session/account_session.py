@@ -29,6 +29,7 @@ class AccountSession:
     """The private stream of one venue product.
 
     Args:
+        connects: attempts that the host allows.
         on_report, on_balance, on_position: told each event.
         on_up: told when the stream is subscribed: what happened while it was down must be asked for.
     """
@@ -44,6 +45,7 @@ class AccountSession:
         *,
         tls: ssl.SSLContext | None,
         generator: random.Random,
+        connects: ConnectionBudget,
         on_report: Callable[[ExecutionReport], None],
         on_balance: Callable[[Balance], None],
         on_position: Callable[[Position], None],
@@ -70,7 +72,7 @@ class AccountSession:
             rules=rules,
             clock=clock,
             backoff=Backoff(200, 15_000, generator),
-            budget=ConnectionBudget(rules.connects, rules.connects_window_s, clock),
+            budget=connects,
             on_message=self._on_message,
             on_up=self._on_up,
             on_down=self._on_down,

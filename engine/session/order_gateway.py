@@ -131,6 +131,7 @@ class WsGateway:
         budget: RequestBudget,
         tls: ssl.SSLContext | None,
         generator: random.Random,
+        connects: ConnectionBudget,
         on_state: Callable[[bool, str], None],
     ) -> None:
         self._adapter = adapter
@@ -155,7 +156,7 @@ class WsGateway:
             rules=rules,
             clock=clock,
             backoff=Backoff(200, 15_000, generator),
-            budget=ConnectionBudget(rules.connects, rules.connects_window_s, clock),
+            budget=connects,
             on_message=self._on_message,
             on_up=self._on_up,
             on_down=self._on_down,

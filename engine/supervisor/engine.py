@@ -34,6 +34,7 @@ from engine.telemetry.clock import SystemClock
 from engine.telemetry.log import EventLog
 from engine.transport.busy_poll import BusyPoll, pin_to
 from engine.transport.control import ControlServer
+from engine.transport.reconnect import ConnectionBudgets
 from engine.transport.tls import client_context
 
 TICK_S = 0.1
@@ -151,6 +152,7 @@ class Engine:
 
     def _build_venues(self) -> None:
         generator = random.Random(time.time_ns())  # noqa: S311 - jitter, not secrets
+        connects = ConnectionBudgets(self.clock)
         number = 0
         for name, section in self.config.venues.items():
             if not section.enabled:
@@ -171,6 +173,7 @@ class Engine:
                         tls=self._tls(section.environment),
                         generator=generator,
                         first_book_id=number * BOOK_IDS_PER_PRODUCT,
+                        connects=connects,
                         recorder=self.recorder,
                     )
                 )
@@ -193,7 +196,7 @@ class Engine:
             if ids is None:
                 ids = ClientIds(config.engine.instance, next_epoch(Path(config.engine.data_dir)))
             adapter = wiring.trading_adapter(
-                venue.venue, venue.product, venue.endpoints, credentials, venue.known
+                venue.venue, venue.product, venue.endpoints, credentials, venue.known, section
             )
             self.desks.append(
                 TradingDesk(

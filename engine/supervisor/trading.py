@@ -74,6 +74,7 @@ class TradingDesk:
             self.ws = WsGateway(
                 adapter, market.endpoints.ws_trade, self.venue_clock, clock, timeout_s,
                 budget=market.budget, tls=tls, generator=generator, on_state=self._ws_state,
+                connects=market.connects.of(market.endpoints.ws_trade, adapter.trade_rules),
             )  # fmt: skip
             gateways["ws"] = self.ws
         self.router = OrderRouter(
@@ -91,6 +92,7 @@ class TradingDesk:
             adapter, market.pool, market.budget, self.venue_clock, clock, log, tls=tls, generator=generator,
             on_report=self.router.on_report, on_balance=self._on_balance, on_position=self._on_position,
             on_up=self._on_private_up,
+            connects=market.connects.of(market.endpoints.ws_private or "", adapter.private_rules),
         )  # fmt: skip
         self._tasks: set[asyncio.Task[Any]] = set()
 

@@ -22,7 +22,7 @@ from engine.telemetry import events
 from engine.telemetry.histogram import Histogram, merge, summary
 from engine.telemetry.log import EventLog
 from engine.transport.http import HttpPool
-from engine.transport.reconnect import Backoff, ConnectionBudget
+from engine.transport.reconnect import Backoff, ConnectionBudgets
 from engine.transport.request_budget import RequestBudget
 from engine.venues.base import ConnectionPlan, Endpoints, MarketDataAdapter, Topic
 
@@ -35,6 +35,7 @@ class VenueProduct:
 
     Args:
         universals: configured symbols; those that the venue does not list are reported and left out.
+        connects: budgets of connection attempts, shared by the whole process.
         first_book_id: books get consecutive ids from here, unique in the process.
 
     Attributes:
@@ -55,6 +56,7 @@ class VenueProduct:
         tls: ssl.SSLContext | None,
         generator: random.Random,
         first_book_id: int,
+        connects: ConnectionBudgets,
         recorder: Recorder | None = None,
     ) -> None:
         self.venue = adapter.venue
@@ -79,6 +81,7 @@ class VenueProduct:
         self.tops: dict[str, TopOfBook] = {}
         self.trades: dict[str, deque[Trade]] = {}
         self.funding: dict[str, FundingUpdate] = {}
+        self.connects = connects
         self._recorder = recorder
         self.state = "starting"
         self.error = ""
@@ -202,7 +205,7 @@ class VenueProduct:
             clock=self._clock,
             log=self._log,
             tls=self._tls,
-            budget=ConnectionBudget(plan.rules.connects, plan.rules.connects_window_s, self._clock),
+            budget=self.connects.of(plan.url, plan.rules),
             generator=self._random,
             buffer_frames_max=market_data.buffer_frames_max,
             stale_after_ms=market_data.stale_after_ms,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from engine.config import Config, VenueSection, key_values
@@ -18,10 +19,60 @@ from engine.venues.base import (
 )
 from engine.venues.binance import endpoints as binance_endpoints
 from engine.venues.binance.adapter import BinanceMarketData, BinanceTrading
+from engine.venues.okx import endpoints as okx_endpoints
+from engine.venues.okx.adapter import OkxMarketData, OkxTrading
 
-_REAL = {
-    ("binance", "live"): binance_endpoints.LIVE,
-    ("binance", "testnet"): binance_endpoints.TESTNET,
+Addresses = Mapping[Product, Endpoints]
+
+
+@dataclass(frozen=True, slots=True)
+class Venue:
+    """How one venue is built.
+
+    Attributes:
+        market_data, trading: make the two faces of a product.
+        real: addresses by environment, then by region; "" is the region where none is said.
+        refused: environments that must not be used, and why.
+    """
+
+    market_data: Callable[[Product, Endpoints, VenueSection], MarketDataAdapter]
+    trading: Callable[[Product, Endpoints, Credentials, dict[str, Instrument], VenueSection], TradingAdapter]
+    real: Mapping[str, Mapping[str, Addresses]]
+    refused: Mapping[str, str]
+
+
+def _binance_market(product: Product, endpoints: Endpoints, section: VenueSection) -> MarketDataAdapter:
+    trades = section.trade_stream if product is Product.PERP else ""
+    return BinanceMarketData(product, endpoints, section.depth_speed, trades)
+
+
+def _okx_regions(regions: Mapping[str, Endpoints]) -> dict[str, Addresses]:
+    named = {name: dict.fromkeys(Product, each) for name, each in regions.items()}
+    return {"": named["global"], **named}
+
+
+_VENUES: dict[str, Venue] = {
+    "binance": Venue(
+        market_data=_binance_market,
+        trading=lambda product, endpoints, keys, known, section: BinanceTrading(
+            product, endpoints, keys, known
+        ),
+        real={"live": {"": binance_endpoints.LIVE}, "testnet": {"": binance_endpoints.TESTNET}},
+        refused={},
+    ),
+    "okx": Venue(
+        market_data=lambda product, endpoints, section: OkxMarketData(
+            product, endpoints, section.depth_speed, section.environment == "testnet"
+        ),
+        trading=lambda product, endpoints, keys, known, section: OkxTrading(
+            product, endpoints, keys, known, section.environment == "testnet"
+        ),
+        real={
+            "live": _okx_regions(okx_endpoints.REGIONS),
+            "testnet": _okx_regions(okx_endpoints.DEMO_REGIONS),
+        },
+        refused={},
+    ),
 }
 
 
@@ -31,7 +82,8 @@ def endpoints_for(
     """Return the addresses of a venue product in its configured environment.
 
     Raises:
-        ConfigError: the simulated exchange does not serve this venue product.
+        ConfigError: the simulated exchange does not serve this venue product, or the venue has no such
+            environment or region.
     """
     if section.environment == "sim":
         try:
@@ -40,22 +92,33 @@ def endpoints_for(
             raise ConfigError(
                 f"venues.{venue}: the simulated exchange does not serve {venue} {product.value}"
             ) from None
-    return _REAL[venue, section.environment][product]
+    return _real(venue, section)[product]
+
+
+def _real(venue: str, section: VenueSection) -> Addresses:
+    made = _VENUES[venue]
+    if section.environment in made.refused:
+        raise ConfigError(f'venues.{venue}.environment: {made.refused[section.environment]}; use "sim"')
+    regions = made.real[section.environment]
+    if section.region not in regions:
+        known = ", ".join(name for name in regions if name) or "none"
+        raise ConfigError(f'venues.{venue}.region = "{section.region}": {venue} has {known}')
+    return regions[section.region]
 
 
 def market_data_adapter(
     venue: str, product: Product, endpoints: Endpoints, section: VenueSection
 ) -> MarketDataAdapter:
     """Return the public face of a venue product."""
-    assert venue == "binance"
-    trades = section.trade_stream if product is Product.PERP else ""
-    return BinanceMarketData(product, endpoints, section.depth_speed, trades)
+    return _VENUES[venue].market_data(product, endpoints, section)
 
 
 def check_section(venue: str, section: VenueSection) -> None:
     """Raise ConfigError where a venue's own words in its section are none of the venue's."""
     for word in section.products:
         market_data_adapter(venue, Product(word), Endpoints("", ""), section)
+    if section.environment != "sim":
+        _real(venue, section)
 
 
 def trading_adapter(
@@ -64,10 +127,10 @@ def trading_adapter(
     endpoints: Endpoints,
     credentials: Credentials,
     known: dict[str, Instrument],
+    section: VenueSection,
 ) -> TradingAdapter:
     """Return the private face of a venue product; ``known`` is shared, by the venue's symbol."""
-    assert venue == "binance"
-    return BinanceTrading(product, endpoints, credentials, known)
+    return _VENUES[venue].trading(product, endpoints, credentials, known, section)
 
 
 SIM_ACCOUNT = "alice"
@@ -115,4 +178,4 @@ def _simulated_credentials(venue: str, path: Path) -> Credentials | None:
 
 def replay_adapter(venue: str, product: Product) -> MarketDataAdapter:
     """Return the public face of a venue product for recorded data: no address is ever used."""
-    return market_data_adapter(venue, product, _REAL[venue, "live"][product], VenueSection())
+    return market_data_adapter(venue, product, Endpoints("https://replay", "wss://replay"), VenueSection())

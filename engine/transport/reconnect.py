@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import random
 from collections import deque
+from urllib.parse import urlsplit
 
 from engine.model.errors import UsageError
 from engine.model.ports import Clock
+from engine.model.wire import ConnectionRules
 
 
 class Backoff:
@@ -70,3 +72,18 @@ class ConnectionBudget:
             self._taken.append(now)
             return 0
         return max(1, (self._taken[0] + self._window_ns - now) // 1_000_000 + 1)
+
+
+class ConnectionBudgets:
+    """The connection budgets of every host: venues count attempts per address of ours, not per session."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._by_host: dict[str, ConnectionBudget] = {}
+
+    def of(self, url: str, rules: ConnectionRules) -> ConnectionBudget:
+        """Return the budget of ``url``'s host, made from ``rules`` when it is first asked for."""
+        host = urlsplit(url).netloc
+        if host not in self._by_host:
+            self._by_host[host] = ConnectionBudget(rules.connects, rules.connects_window_s, self._clock)
+        return self._by_host[host]

@@ -7,7 +7,8 @@ import random
 import pytest
 
 from engine.model.errors import UsageError
-from engine.transport.reconnect import Backoff, ConnectionBudget
+from engine.model.wire import ConnectionRules, Heartbeat
+from engine.transport.reconnect import Backoff, ConnectionBudget, ConnectionBudgets
 
 
 class HandClock:
@@ -78,3 +79,20 @@ def test_a_hold_is_kept_and_a_shorter_one_does_not_shorten_it() -> None:
 def test_a_budget_that_allows_nothing_is_refused(attempts: int, window_s: float) -> None:
     with pytest.raises(UsageError, match="allows none"):
         ConnectionBudget(attempts, window_s, HandClock())
+
+
+def test_sessions_of_a_host_share_its_budget() -> None:
+    rules = ConnectionRules(
+        heartbeat=Heartbeat(1_000),
+        messages_per_s=5,
+        streams_max=10,
+        connects=1,
+        connects_window_s=60,
+        lifetime_s=60,
+    )
+    budgets = ConnectionBudgets(HandClock())
+    public = budgets.of("wss://ws.venue.example:8443/public", rules)
+    assert budgets.of("wss://ws.venue.example:8443/private?key=1", rules) is public
+    assert public.wait_ms() == 0
+    assert public.wait_ms() > 0
+    assert budgets.of("wss://ws.venue.example/public", rules).wait_ms() == 0
