@@ -7,8 +7,8 @@ in as arguments, the same bytes give the same values. Requests come out ready to
 from __future__ import annotations
 
 import enum
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import Protocol, runtime_checkable
 
 import msgspec
 
@@ -78,13 +78,37 @@ class Topic(enum.Enum):
     FUNDING = "funding"
 
 
+class Dial(msgspec.Struct, frozen=True):
+    """Where the next connection goes, as the venue answered when asked; the address may hold a token.
+
+    Attributes:
+        heartbeat: the venue's own rule for that connection, or ``None`` to keep the one of the rules.
+    """
+
+    url: str
+    heartbeat: Heartbeat | None = None
+
+    def __repr__(self) -> str:
+        """Return what may be logged: no query, which holds the token."""
+        return f"Dial({self.url.partition('?')[0]})"
+
+
+class Handshake(msgspec.Struct, frozen=True):
+    """What must be asked over HTTP before each connect, and how the answer (status, body) is read."""
+
+    request: HttpRequest
+    decode: Callable[[int, bytes], Dial | VenueError]
+
+
 class ConnectionPlan(msgspec.Struct, frozen=True, kw_only=True):
     """One market-data connection to open.
 
     Attributes:
         name: stable, secret-free name for logs and counters, e.g. ``binance.spot.public.0``.
-        url: full address.
+        url: full address; "" where ``handshake`` finds it.
         subscribe: control messages to send after every connect, in order, paced by ``rules``.
+        handshake: asked before every connect, ``None`` where the address is fixed.
+        awaits_welcome: nothing may be sent before the venue's ``Welcome`` was decoded.
         depth_routes: (route, universal) pairs for the kernel; see ``DepthSchema.route_keys``.
         universals: every instrument that this connection serves.
     """
@@ -95,6 +119,12 @@ class ConnectionPlan(msgspec.Struct, frozen=True, kw_only=True):
     rules: ConnectionRules
     depth_routes: tuple[tuple[str, str], ...] = ()
     universals: tuple[str, ...] = ()
+    handshake: Handshake | None = None
+    awaits_welcome: bool = False
+
+
+class Welcome(msgspec.Struct, frozen=True, gc=False):
+    """The venue is ready to hear subscriptions on this connection (see ``ConnectionPlan.awaits_welcome``)."""
 
 
 class ControlReply(msgspec.Struct, frozen=True, gc=False):
@@ -110,7 +140,7 @@ class PlannedShutdown(msgspec.Struct, frozen=True, gc=False):
     venue_utc_ns: int | None
 
 
-MarketEvent = Trade | TopOfBook | FundingUpdate | ControlReply | PlannedShutdown
+MarketEvent = Trade | TopOfBook | FundingUpdate | ControlReply | PlannedShutdown | Welcome
 
 
 class StreamDown(msgspec.Struct, frozen=True, gc=False):
@@ -351,7 +381,11 @@ class TradingAdapter(Protocol):
         ...
 
     def trade_login(self, request_id: str, stamp_ms: int) -> bytes | None:
-        """Return the login message of the order-entry connection, or ``None`` if each request is signed."""
+        """Return the login message of the order-entry connection, or ``None`` if each request is signed.
+
+        Empty where the venue speaks first: its words are answered by ``ToSend``, and a ``WsReply`` with this
+        id ends the login.
+        """
         ...
 
     def set_logged_on(self, logged_on: bool) -> None:
@@ -386,4 +420,20 @@ class TradingAdapter(Protocol):
 
         A method of its own, because a venue may answer the login of either connection with the same bytes.
         """
+        ...
+
+
+@runtime_checkable
+class SignedDialling(Protocol):
+    """Offered besides ``TradingAdapter`` where private addresses are signed, each with its own stamp.
+
+    Sessions ask ``isinstance(adapter, SignedDialling)``; the adapters of other venues need nothing of this.
+    """
+
+    def signed_listen_key_request(self, stamp_ms: int) -> HttpRequest:
+        """Return ``TradingAdapter.listen_key_request`` signed for now; it is used in its place."""
+        ...
+
+    def trade_url(self, stamp_ms: int) -> str:
+        """Return the address of the order-entry connection, good for one connect right now."""
         ...
