@@ -36,10 +36,12 @@ if COMPILED:
     MAKERS.append((new_book, new_feed))
 
 
-def _pairs(dialect: Dialect, route: str, contract_size: Decimal = Decimal(1)) -> list[tuple[Any, Any]]:
+def _pairs(
+    dialect: Dialect, route: str, contract_size: Decimal = Decimal(1), qty_scale: int = SCALE
+) -> list[tuple[Any, Any]]:
     pairs = []
     for make_book, make_feed in MAKERS:
-        book, feed = make_book("X", SCALE, SCALE, 1, contract_size), make_feed(dialect.schema)
+        book, feed = make_book("X", SCALE, qty_scale, 1, contract_size), make_feed(dialect.schema)
         feed.add(route, book)
         book.begin_sync()
         pairs.append((book, feed))
@@ -52,7 +54,8 @@ def _feed(pairs: list[tuple[Any, Any]], raw: bytes) -> Feed:
 
 
 def _side(book: Any, side: int) -> Side:
-    return {Decimal(p).scaleb(-SCALE): Decimal(q).scaleb(-SCALE) for p, q in book.depth(side).tolist()}
+    scale = -book.qty_scale
+    return {Decimal(p).scaleb(-SCALE): Decimal(q).scaleb(scale) for p, q in book.depth(side).tolist()}
 
 
 def _same(pairs: list[tuple[Any, Any]], reference: Reference) -> None:
@@ -199,13 +202,15 @@ def _rest_books(path: Path) -> dict[str, Any]:
     return found
 
 
-def _loaded(rest: dict[str, Any]) -> tuple[BookSnapshot, Side, Side]:
+def _loaded(rest: dict[str, Any]) -> tuple[BookSnapshot, Side, Side, int]:
+    """Return the snapshot, both sides, and the decimals of its quantities: old ones have many."""
     sides = [{Decimal(p): Decimal(q) for p, q in rest[key]} for key in ("bids", "asks")]
+    scale = max(-int(q.as_tuple().exponent) for side in sides for q in side.values())
     rows = [
-        np.array([[int(p.scaleb(SCALE)), int(q.scaleb(SCALE))] for p, q in side.items()], dtype=np.int64)
+        np.array([[int(p.scaleb(SCALE)), int(q.scaleb(scale))] for p, q in side.items()], dtype=np.int64)
         for side in sides
     ]
-    return BookSnapshot(int(rest["sequence"]), rows[0], rows[1], None), sides[0], sides[1]
+    return BookSnapshot(int(rest["sequence"]), rows[0], rows[1], None), sides[0], sides[1], scale
 
 
 @pytest.mark.parametrize("symbol", ["BCHSV-USDT", "CAPP-BTC", "ANKR-BTC", "DAPPT-BTC", "COV-BTC"])
@@ -213,8 +218,8 @@ def test_kucoin_2021(shared_fixtures: Path, symbol: str) -> None:
     folder = shared_fixtures / "kucoin" / "recorded_2021-04-25"
     expected = json.loads((folder / "expected_books.json").read_text())[symbol]
     topic = f"/market/level2:{symbol}"
-    pairs, reference = _pairs(KUCOIN_SPOT, topic), SpotReference(KUCOIN_SPOT)
-    snapshot, bids, asks = _loaded(_rest_books(folder / "rest_level2.txt")[symbol])
+    snapshot, bids, asks, scale = _loaded(_rest_books(folder / "rest_level2.txt")[symbol])
+    pairs, reference = _pairs(KUCOIN_SPOT, topic, qty_scale=scale), SpotReference(KUCOIN_SPOT)
     frames = _received(folder / "ws_frames.txt", f'"topic":"{topic}","type":"message"')
     for book, _ in pairs:
         book.load_snapshot(snapshot)
