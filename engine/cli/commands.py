@@ -268,6 +268,41 @@ async def _count_down(seconds: float, engine: Engine, is_quiet: bool) -> None:
 # --------------------------------------------------------------------------------------------- other
 
 
+async def venues(options: argparse.Namespace) -> int:
+    """``venues``: the capability matrix."""
+    rows = [
+        {
+            "venue": venue,
+            "product": product.value,
+            "environments": ["sim", *(name for name in made.real if name not in made.refused)],
+            "refused": dict(made.refused),
+            **msgspec.to_builtins(offers),
+        }
+        for (venue, product), (offers, made) in wiring.capabilities().items()
+    ]
+    if options.json:
+        output.print_json(rows)
+        return 0
+    table = output.table(
+        *(f"{row['venue']} {row['product']}" for row in [{"venue": "", "product": ""}, *rows])
+    )
+    for key in rows[0]:
+        if key not in ("venue", "product"):
+            table.add_row(key.replace("_", " "), *(_cell(row[key]) for row in rows))
+    output.console().print(table)
+    return 0
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "-"
+    if isinstance(value, dict):
+        return "; ".join(f"{name}: {why}" for name, why in value.items()) or "-"
+    if isinstance(value, list | tuple):
+        return ", ".join(str(each) for each in value) or "-"
+    return str(value) or "-"
+
+
 async def check_config(options: argparse.Namespace) -> int:
     """``check-config``: what this configuration would do."""
     config = load(options)

@@ -42,6 +42,9 @@ Uses the running engine (see engine.control_socket); without one it opens its ow
     "replay": """examples:
   python -m engine replay day.rec.gz --venue binance --product spot --dump-books
   python -m engine replay f.ws.txt --snapshots f.http.txt --venue binance --product perp --dump-books""",
+    "venues": """examples:
+  python -m engine venues
+  python -m engine venues --json""",
     "check-config": """examples:
   python -m engine check-config
   python -m engine check-config --config config/engine-live.toml --json""",
@@ -140,6 +143,9 @@ def build_parser() -> argparse.ArgumentParser:
     replay.add_argument(
         "--json", action="store_true", help="accepted for symmetry: the output is JSON lines anyway"
     )
+
+    venues = command("venues", "show what each venue offers, as far as this engine speaks it", config=False)
+    venues.add_argument("--json", action="store_true", help="print JSON for machines")
 
     command("check-config", "check a configuration and say what it would do")
     return parser

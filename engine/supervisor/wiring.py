@@ -11,14 +11,17 @@ from engine.config import Config, VenueSection, key_values
 from engine.model.errors import ConfigError
 from engine.model.instrument import Instrument, Product
 from engine.venues.base import (
+    Capabilities,
     Credentials,
     Endpoints,
     MarketDataAdapter,
     Secret,
     TradingAdapter,
 )
+from engine.venues.binance import capabilities as binance_capabilities
 from engine.venues.binance import endpoints as binance_endpoints
 from engine.venues.binance.adapter import BinanceMarketData, BinanceTrading
+from engine.venues.okx import capabilities as okx_capabilities
 from engine.venues.okx import endpoints as okx_endpoints
 from engine.venues.okx.adapter import OkxMarketData, OkxTrading
 
@@ -33,12 +36,14 @@ class Venue:
         market_data, trading: make the two faces of a product.
         real: addresses by environment, then by region; "" is the region where none is said.
         refused: environments that must not be used, and why.
+        capabilities: what each product offers.
     """
 
     market_data: Callable[[Product, Endpoints, VenueSection], MarketDataAdapter]
     trading: Callable[[Product, Endpoints, Credentials, dict[str, Instrument], VenueSection], TradingAdapter]
     real: Mapping[str, Mapping[str, Addresses]]
     refused: Mapping[str, str]
+    capabilities: Mapping[Product, Capabilities]
 
 
 def _binance_market(product: Product, endpoints: Endpoints, section: VenueSection) -> MarketDataAdapter:
@@ -59,6 +64,7 @@ _VENUES: dict[str, Venue] = {
         ),
         real={"live": {"": binance_endpoints.LIVE}, "testnet": {"": binance_endpoints.TESTNET}},
         refused={},
+        capabilities=binance_capabilities.CAPABILITIES,
     ),
     "okx": Venue(
         market_data=lambda product, endpoints, section: OkxMarketData(
@@ -72,8 +78,18 @@ _VENUES: dict[str, Venue] = {
             "testnet": _okx_regions(okx_endpoints.DEMO_REGIONS),
         },
         refused={},
+        capabilities=okx_capabilities.CAPABILITIES,
     ),
 }
+
+
+def capabilities() -> dict[tuple[str, Product], tuple[Capabilities, Venue]]:
+    """Return the capability matrix: what each venue product offers, and how the venue is built."""
+    return {
+        (name, product): (made.capabilities[product], made)
+        for name, made in _VENUES.items()
+        for product in Product
+    }
 
 
 def endpoints_for(

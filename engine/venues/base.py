@@ -78,6 +78,42 @@ class Topic(enum.Enum):
     FUNDING = "funding"
 
 
+class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
+    """What one product of one venue offers, as far as this engine speaks it: one row of the matrix.
+
+    A conformance test that leaves something out must find the reason here.
+
+    Attributes:
+        depth: channel and cadence of the depth stream, in the venue's own words.
+        depth_rule: how a gap is found: ``range``, ``previous``, ``chain``.
+        snapshots: ``joined`` (asked for and joined with the stream) or ``streamed``.
+        funding: what perpetuals stream of: ``rate`` (of the next settlement), ``settlement`` (its time),
+            ``mark``, ``index``, ``open interest``.
+        order_entry: transports, of ``rest`` and ``ws``.
+        time_in_force: of ``gtc``, ``ioc``, ``fok``.
+        private: how the private stream is opened: ``listen key``, ``login``, ``token``, ``subscription``.
+        amend: orders can be changed in place. fills_page: own fills can be asked for.
+        notes: what a trader must know, in a few words.
+    """
+
+    depth: str
+    depth_rule: str
+    snapshots: str
+    trades: bool = True
+    top_of_book: bool = True
+    funding: tuple[str, ...] = ()
+    order_entry: tuple[str, ...] = ("rest", "ws")
+    order_types: tuple[str, ...] = ("limit", "market")
+    time_in_force: tuple[str, ...] = ("gtc", "ioc", "fok")
+    post_only: bool = True
+    reduce_only: bool = False
+    amend: bool = False
+    cancel_all: bool = True
+    fills_page: bool = True
+    private: str = "login"
+    notes: str = ""
+
+
 class Dial(msgspec.Struct, frozen=True):
     """Where the next connection goes, as the venue answered when asked; the address may hold a token.
 
