@@ -11,6 +11,7 @@ from engine.model.account import Balance, Position
 from engine.model.errors import NotSent, Unanswered
 from engine.model.orders import ExecutionReport, VenueError
 from engine.model.ports import Clock
+from engine.model.wire import HttpRequest
 from engine.session.venue_clock import VenueClock
 from engine.telemetry import events
 from engine.telemetry.log import EventLog, redact
@@ -18,7 +19,7 @@ from engine.transport.http import HttpPool
 from engine.transport.reconnect import Backoff, ConnectionBudget
 from engine.transport.request_budget import RequestBudget
 from engine.transport.websocket import SessionDown, SessionUp, WebSocketSession
-from engine.venues.base import PlannedShutdown, StreamDown, ToSend, TradingAdapter, WsReply
+from engine.venues.base import PlannedShutdown, SignedDialling, StreamDown, ToSend, TradingAdapter, WsReply
 
 LISTEN_KEY_RENEW_S = 1_500.0
 REQUEST_TIMEOUT_S = 5.0
@@ -108,7 +109,11 @@ class AccountSession:
                 pause = min(pause * 2, 15.0)
 
     async def _fetch_key(self) -> bool:
-        request = self._adapter.listen_key_request()
+        adapter = self._adapter
+        if isinstance(adapter, SignedDialling):
+            request: HttpRequest | None = adapter.signed_listen_key_request(self._venue_clock.stamp_ms())
+        else:
+            request = adapter.listen_key_request()
         assert request is not None
         try:
             self._budget.take(request)

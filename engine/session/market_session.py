@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 import msgspec
 
@@ -19,7 +19,14 @@ from engine.telemetry import events
 from engine.telemetry.log import EventLog, redact
 from engine.transport.reconnect import Backoff, ConnectionBudget
 from engine.transport.websocket import SessionDown, SessionUp, WebSocketSession
-from engine.venues.base import ConnectionPlan, ControlReply, MarketDataAdapter, PlannedShutdown
+from engine.venues.base import (
+    ConnectionPlan,
+    ControlReply,
+    Handshake,
+    MarketDataAdapter,
+    PlannedShutdown,
+    Welcome,
+)
 
 SUBSCRIBE_TIMEOUT_NS = 10_000_000_000
 QUARANTINE_LOGGED_MAX = 20
@@ -38,7 +45,7 @@ class MarketSession:
 
     Args:
         books: universal symbol to book, for the plan's depth routes.
-        desk: answers snapshot requests; not used where snapshots come on the stream.
+        desk: answers snapshot requests (not where snapshots come on the stream), and asks for addresses.
         stale_after_ms: a connection silent for this long makes its books STALE.
     """
 
@@ -62,6 +69,7 @@ class MarketSession:
         self.plan = plan
         self._adapter = adapter
         self._taps = taps
+        self._desk = desk
         self._clock = clock
         self._log = log
         self._stale_after_ns = stale_after_ms * 1_000_000
@@ -79,7 +87,7 @@ class MarketSession:
             self.feed.on_attention = self._attend
         self.session = WebSocketSession(
             name=plan.name,
-            url=lambda: plan.url,
+            url=self._address,
             rules=plan.rules,
             clock=clock,
             backoff=Backoff(200, 15_000, generator),
@@ -91,6 +99,7 @@ class MarketSession:
             sink=self.feed,
             tls=tls,
             greeting=lambda: plan.subscribe,
+            greets_late=plan.awaits_welcome,
         )
         self._resubscriber: Resubscriber | None = None
         if self.feed is None:
@@ -109,6 +118,15 @@ class MarketSession:
             self._syncs[book.book_id] = BookSync(
                 book, self.feed, request, self._changed, frames_max=buffer_frames_max, is_in_band=is_in_band
             )
+
+    def _address(self) -> str | Awaitable[str | None]:
+        return self.plan.url if self.plan.handshake is None else self._dial(self.plan.handshake)
+
+    async def _dial(self, handshake: Handshake) -> str | None:
+        """Ask the venue where to connect; its liveness rule holds for that connection."""
+        dial = await self._desk.ask_address(handshake)
+        self.session.heartbeat = dial.heartbeat or self.plan.rules.heartbeat
+        return dial.url
 
     # ----------------------------------------------------------------------------------------- life
 
@@ -216,6 +234,8 @@ class MarketSession:
                 self._taps.on_funding(event)
             elif isinstance(event, ControlReply):
                 self._on_control(event)
+            elif isinstance(event, Welcome):
+                self.session.greet()
             elif isinstance(event, PlannedShutdown):
                 self._on_shutdown()
 

@@ -18,7 +18,7 @@ from engine.transport.http import HttpPool, HttpResponse
 from engine.transport.reconnect import Backoff, ConnectionBudget
 from engine.transport.request_budget import RequestBudget
 from engine.transport.websocket import SessionDown, SessionUp, WebSocketSession
-from engine.venues.base import StreamDown, ToSend, TradingAdapter, WsReply
+from engine.venues.base import SignedDialling, StreamDown, ToSend, TradingAdapter, WsReply
 
 LATE_S = 30.0
 
@@ -135,6 +135,7 @@ class WsGateway:
         on_state: Callable[[bool, str], None],
     ) -> None:
         self._adapter = adapter
+        self._url = url
         self._venue_clock = venue_clock
         self._clock = clock
         self._timeout_s = timeout_s
@@ -152,7 +153,7 @@ class WsGateway:
         rules = adapter.trade_rules
         self.session = WebSocketSession(
             name=f"{adapter.venue}.{adapter.product.value}.orders",
-            url=lambda: url,
+            url=self._address,
             rules=rules,
             clock=clock,
             backoff=Backoff(200, 15_000, generator),
@@ -165,11 +166,16 @@ class WsGateway:
             greeting=self._greeting,
         )
 
+    def _address(self) -> str:
+        if isinstance(self._adapter, SignedDialling):
+            return self._adapter.trade_url(self._venue_clock.stamp_ms())
+        return self._url
+
     def _greeting(self) -> tuple[bytes, ...]:
         self._login_id = f"login-{next(self._ids)}"
         message = self._adapter.trade_login(self._login_id, self._venue_clock.stamp_ms())
         self._needs_login = message is not None
-        return () if message is None else (message,)
+        return (message,) if message else ()
 
     def _on_up(self, event: SessionUp) -> None:
         if not self._needs_login:

@@ -13,7 +13,7 @@ from engine.telemetry import events
 from engine.telemetry.log import EventLog
 from engine.transport.http import HttpPool
 from engine.transport.request_budget import RequestBudget
-from engine.venues.base import MarketDataAdapter
+from engine.venues.base import Dial, Handshake, MarketDataAdapter
 
 
 class SnapshotDesk:
@@ -53,6 +53,20 @@ class SnapshotDesk:
         task = asyncio.get_running_loop().create_task(self._fetch(sync, sync.generation, delay_ms))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    async def ask_address(self, handshake: Handshake) -> Dial:
+        """Ask the venue for the address of a connection.
+
+        Raises:
+            NotSent, Unanswered: no answer came. ProtocolViolation: a refusal, or nothing that can be read.
+        """
+        self._budget.take(handshake.request)
+        response = await self._pool.request(handshake.request, self._timeout_s)
+        self._budget.learn(response.headers)
+        answer = handshake.decode(response.status, response.body)
+        if isinstance(answer, Dial):
+            return answer
+        raise ProtocolViolation(f"no address: {answer.code} {answer.message}"[:200])
 
     async def stop(self) -> None:
         """Abandon what is under way."""

@@ -13,7 +13,7 @@ import socket
 import ssl
 import sys
 import zlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -89,8 +89,9 @@ class WebSocketSession:
 
     Args:
         name: secret-free, for logs and counters.
-        url: called before every attempt; an address may hold a fresh token. It may raise, or return None
-            to say "not now"; either counts as a failed attempt.
+        url: called before every attempt; an address may hold a fresh token, and may have to be asked for:
+            then an awaitable comes back. It may raise, or give None to say "not now"; either counts as a
+            failed attempt.
         rules: the venue's limits for this kind of connection. Shortly before ``lifetime_s`` the connection
             is replaced, see :meth:`rotate`.
         clock: its ``mono_ns`` must be CLOCK_MONOTONIC, by which frames are stamped.
@@ -103,6 +104,7 @@ class WebSocketSession:
         budget: connection attempts, shared per host.
         tls: context for ``wss``; its verification is never switched off here.
         greeting: the messages that a fresh connection must hear, sent within the message budget.
+        greets_late: the venue speaks first; whoever decodes its words calls :meth:`greet`.
         may_rotate: asked before a planned replacement, e.g. "is nothing in flight?".
         dialer: opens the sockets; shared, it shares what it learnt of addresses.
     """
@@ -111,7 +113,7 @@ class WebSocketSession:
         self,
         *,
         name: str,
-        url: Callable[[], str | None],
+        url: Callable[[], str | Awaitable[str | None] | None],
         rules: ConnectionRules,
         clock: Clock,
         backoff: Backoff,
@@ -123,6 +125,7 @@ class WebSocketSession:
         sink: Any = None,
         tls: ssl.SSLContext | None = None,
         greeting: Callable[[], tuple[bytes, ...]] = tuple,
+        greets_late: bool = False,
         may_rotate: Callable[[], bool] = lambda: True,
         dialer: Dialer | None = None,
     ) -> None:
@@ -140,6 +143,9 @@ class WebSocketSession:
         self._sink = sink
         self._tls = tls
         self._greeting = greeting
+        self._greets_late = greets_late
+        self.heartbeat = rules.heartbeat
+        """The liveness rule of the next connection: a venue may dictate it with the address."""
         self._may_rotate = may_rotate
         self._dialer = dialer or Dialer()
         self._listener: Any = None
@@ -252,7 +258,7 @@ class WebSocketSession:
         ears = _Ears()
         sockets: list[socket.socket] = []
         try:
-            url = self._url()
+            url = await self._address()
             if url is None:
                 return "no address yet"
             await asyncio.wait_for(self._upgrade(url, new_listener, ears, sockets), OPEN_TIMEOUT_S)
@@ -270,6 +276,12 @@ class WebSocketSession:
                     with contextlib.suppress(OSError):
                         each.shutdown(socket.SHUT_RDWR)
         return None if self._has_opened(ears.listener) else "closed during the handshake"
+
+    async def _address(self) -> str | None:
+        url = self._url()
+        if url is None or isinstance(url, str):
+            return url
+        return await asyncio.wait_for(url, OPEN_TIMEOUT_S)
 
     def _has_opened(self, listener: Any) -> bool:
         return listener is not None and listener is self._last_opened
@@ -357,7 +369,7 @@ class WebSocketSession:
         if raw is not None and hasattr(socket, "TCP_USER_TIMEOUT"):
             # A second guard against a peer that is gone: unacknowledged data ends the connection.
             with contextlib.suppress(OSError):  # gone again already
-                raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, self._rules.heartbeat.silence_ms)
+                raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, self.heartbeat.silence_ms)
         try:
             self._on_up(SessionUp(self.name, self.epoch))
         except Exception as error:  # the handler's edge: what hangs on this connection is not set up
@@ -366,9 +378,15 @@ class WebSocketSession:
             return
         if self._greeter is not None:
             self._greeter.cancel()
-        self._greeter = asyncio.get_running_loop().create_task(
-            self._greet(listener), name=f"greet {self.name}"
-        )
+        if not self._greets_late:
+            self.greet()
+
+    def greet(self) -> None:
+        """Say the greeting on the open connection; the session does it by itself unless it greets late."""
+        if self._is_open:
+            self._greeter = asyncio.get_running_loop().create_task(
+                self._greet(self._listener), name=f"greet {self.name}"
+            )
 
     def _closed(self, listener: Any) -> None:
         if listener is not self._listener or not self._is_open:
@@ -403,7 +421,7 @@ class WebSocketSession:
 
     async def _watch(self) -> None:
         """Watch an open connection, and those that replace it, until one ends."""
-        heartbeat = self._rules.heartbeat
+        heartbeat = self.heartbeat
         ping_ns = heartbeat.ping_interval_ms * 1_000_000
         next_ping = self._clock.mono_ns() + ping_ns
         tick_s = max(0.05, min(1.0, heartbeat.silence_ms / 8000, heartbeat.pong_timeout_ms / 4000))

@@ -23,7 +23,7 @@ def engine(*arguments: str, cwd: Path = ROOT, **environ: str) -> subprocess.Comp
     )  # fmt: skip
 
 
-COMMANDS = ["run", "quotes", "book", "place", "cancel", "status", "record", "replay", "check-config"]
+COMMANDS = ["run", "quotes", "book", "place", "cancel", "status", "record", "replay", "venues", "check-config"]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -41,6 +41,18 @@ def test_sim_help_is_the_simulators_own() -> None:
     done = engine("sim", "--help")
     assert done.returncode == 0
     assert "--endpoints" in done.stdout
+
+
+def test_venues_prints_the_matrix() -> None:
+    done = engine("venues", "--json")
+    assert done.returncode == 0, done.stderr
+    rows = {(row["venue"], row["product"]): row for row in json.loads(done.stdout)}
+    assert rows["binance", "perp"]["reduce_only"]
+    assert not rows["binance", "spot"]["reduce_only"]
+    assert rows["okx", "spot"]["snapshots"] == "streamed"
+    people = engine("venues")
+    assert "time in force" in people.stdout
+    assert "gtc, ioc, fok" in people.stdout
 
 
 def test_check_config() -> None:

@@ -46,7 +46,7 @@ class Client:
         options.setdefault("on_message", lambda payload, *_: self.messages.append(payload))
         options.setdefault("budget", ConnectionBudget(100, 60, clock))
         self.session = WebSocketSession(
-            name="test", url=lambda: url, rules=rules, clock=clock,
+            name="test", url=options.pop("ask", lambda: url), rules=rules, clock=clock,
             backoff=Backoff(10, 50, random.Random(1)), on_up=self.events.append,
             on_down=self.events.append, on_quarantine=lambda *what: self.quarantined.append(what), **options,
         )  # fmt: skip
@@ -115,6 +115,66 @@ async def test_a_lost_connection_is_made_again_with_a_new_epoch_and_greeted_agai
         assert [event.epoch for event in made.ups] == [1, 2, 3]
         assert all(down.was_up and down.reason for down in made.downs)
     assert heard == ["subscribe"] * 3
+
+
+async def test_an_address_that_has_to_be_asked_for_is_asked_for_each_time() -> None:
+    paths: list[str] = []
+    asked = 0
+
+    async def handler(connection: ServerConnection) -> None:
+        assert connection.request is not None
+        paths.append(connection.request.path)
+        if len(paths) < 3:
+            connection.transport.abort()
+        await echo(connection)
+
+    async with served(handler) as url:
+
+        async def ask() -> str | None:
+            nonlocal asked
+            asked += 1
+            if asked == 2:
+                raise OSError("the token service is away")
+            await asyncio.sleep(0)
+            return f"{url}?token={asked}"
+
+        async with client(url, ask=ask) as made:
+            await until(lambda: len(paths) == 3)
+            assert [down.reason for down in made.downs if not down.was_up] == [
+                "cannot connect: the token service is away"
+            ]
+    assert paths == ["/?token=1", "/?token=3", "/?token=4"]
+
+
+async def test_a_venue_that_speaks_first_is_greeted_when_it_has_spoken() -> None:
+    heard: list[Any] = []
+
+    async def handler(connection: ServerConnection) -> None:
+        with contextlib.suppress(TimeoutError):
+            heard.append(await asyncio.wait_for(connection.recv(), 0.05))
+        await connection.send("welcome")
+        heard.append(await connection.recv())
+        heard.append(await connection.recv())
+
+    def on_message(payload: bytes, mono_ns: int, utc_ns: int) -> None:
+        made.session.greet()
+
+    async with (
+        served(handler) as url,
+        client(url, greeting=lambda: (b"a", b"b"), greets_late=True, on_message=on_message) as made,
+    ):
+        await until(lambda: len(heard) == 2)
+    assert heard == ["a", "b"]
+
+
+async def test_a_liveness_rule_that_the_venue_dictates_holds_for_that_connection() -> None:
+    async with served(echo) as url, client(url) as made:
+        await until(lambda: made.session.is_open)
+        assert not made.downs
+        made.session.heartbeat = Heartbeat(silence_ms=200)
+        made.session.drop("test")
+        await until(lambda: len(made.downs) == 2)
+        assert made.downs[1].reason == "silent for 200 ms"
 
 
 async def test_a_silent_peer_is_given_up() -> None:
