@@ -30,6 +30,7 @@ class MarketSpec:
         activity: relative share of the order flow.
         funding_interval_h: perpetuals only.
         typical_notional: typical value of a resting level, quote units.
+        contract_size: base units in one contract, for wires that count contracts; ``lot_size`` stays in base.
     """
 
     venue: str
@@ -54,6 +55,7 @@ class MarketSpec:
     funding_interval_h: int = 8
     max_leverage: int = 125
     typical_notional: Decimal = Decimal(5_000)
+    contract_size: Decimal = Decimal(1)
 
 
 class OrderKind(enum.Enum):
