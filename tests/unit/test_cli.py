@@ -23,7 +23,9 @@ def engine(*arguments: str, cwd: Path = ROOT, **environ: str) -> subprocess.Comp
     )  # fmt: skip
 
 
-COMMANDS = ["run", "quotes", "book", "place", "cancel", "status", "record", "replay", "venues", "check-config"]
+COMMANDS = (
+    "run", "quotes", "book", "place", "cancel", "status", "record", "replay", "venues", "check-config",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("command", COMMANDS)
