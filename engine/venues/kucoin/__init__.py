@@ -1,0 +1,1 @@
+"""KuCoin: spot (HF accounts) and USDT-margined futures; NOTES.md says how the venue differs."""

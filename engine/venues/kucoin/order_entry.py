@@ -1,0 +1,383 @@
+"""Orders on the wire: JSON bodies of requests out, acks and refusals in; REST and WebSocket alike.
+
+    POST /api/v1/hf/orders  {"clientOid":"a1","side":"buy","symbol":"BTC-USDT","type":"limit","price":"50000",
+                             "size":"0.00001","timeInForce":"GTC"}
+    POST /api/v1/orders     {"clientOid":"a1","side":"buy","symbol":"XBTUSDTM","type":"limit","price":"90000",
+                             "size":5,"timeInForce":"GTC","marginMode":"ISOLATED","leverage":1}
+    {"id":"p1","op":"spot.order","args":{...}}
+
+An acknowledgement says "accepted", never "done", for a place and a cancel alike: it names ids alone. What
+became of the order is told by the private stream or a query. Bodies are laid out by hand, because this is
+the hot path and every alphabet is known. Futures sizes are whole lots, without quotes.
+
+Source: KuCoin API docs, "Add Order", "Cancel Order By OrderId", "Get Order By ClientOid" (spot HF,
+futures), "Add Order - Websocket", seen 2026-08.
+"""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+
+import msgspec
+
+from engine.model.errors import ProtocolViolation, UsageError
+from engine.model.instrument import Instrument, Product
+from engine.model.orders import (
+    NewOrder,
+    OrderAck,
+    OrderState,
+    OrderType,
+    Outcome,
+    RejectReason,
+    Retry,
+    TimeInForce,
+    VenueError,
+)
+from engine.venues.kucoin.endpoints import ORDERS_PAGE
+from engine.venues.kucoin.errors import OK, classify, decode_error, error_in, undecodable
+from engine.venues.kucoin.frames import SIDES
+from engine.venues.kucoin.numbers import (
+    DECODE_ERRORS,
+    Number,
+    exact,
+    number_price_in,
+    number_qty_in,
+    optional_time_ns,
+    plain,
+    qty_out,
+    time_ns,
+)
+
+_LIMIT, _MARKET = OrderType.LIMIT, OrderType.MARKET
+_TIMES = {TimeInForce.GTC: "GTC", TimeInForce.IOC: "IOC", TimeInForce.FOK: "FOK"}
+_CLIENT_ORDER_ID = re.compile(r"[a-zA-Z0-9_-]{1,40}", re.ASCII)
+_VENUE_ORDER_ID = re.compile(r"[a-zA-Z0-9]{1,40}", re.ASCII)
+_PLAIN = re.compile(r"[A-Za-z0-9._-]{1,40}", re.ASCII)
+_OPERATIONS = {Product.SPOT: "spot", Product.PERP: "futures"}
+
+
+# ----------------------------------------------------------------------------------------- requests
+
+
+def check_order(product: Product, order: NewOrder, instrument: Instrument) -> None:
+    """Refuse an order that this venue's encoding cannot express, before any byte of it exists.
+
+    Raises:
+        UsageError: names what is wrong.
+    """
+    problem = ""
+    if order.universal != instrument.universal:
+        problem = f"the order is for {order.universal}"
+    elif order.qty <= 0:
+        problem = f"qty must be positive, not {order.qty}"
+    elif order.order_type is _LIMIT and order.price <= 0:
+        problem = f"a limit order needs a positive price, not {order.price}"
+    elif order.order_type is _MARKET and order.price != 0:
+        problem = "a market order has no price"
+    elif order.post_only and order.order_type is not _LIMIT:
+        problem = "only a limit order can be post-only"
+    elif order.post_only and order.time_in_force is not TimeInForce.GTC:
+        problem = "a post-only order rests: its time in force must be GTC"
+    elif order.reduce_only and product is Product.SPOT:
+        problem = "spot has no reduce-only orders"
+    elif order.time_in_force is TimeInForce.FOK and product is Product.PERP:
+        problem = "futures have no FOK orders; use IOC"
+    elif _CLIENT_ORDER_ID.fullmatch(order.client_order_id) is None:
+        problem = f"client_order_id {order.client_order_id!r} must be 1 to 40 letters, digits, _ or -"
+    if problem:
+        raise UsageError(f"kucoin {instrument.universal}: {problem}")
+
+
+def place_body(product: Product, order: NewOrder, instrument: Instrument, tail: str) -> str:
+    """Return a new order's JSON; ``tail`` is what the account adds to each, starting with a comma, or "".
+
+    Raises:
+        UsageError: see :func:`check_order`; or the quantity is no whole number of lots.
+    """
+    check_order(product, order, instrument)
+    size = qty_out(order.qty, instrument)
+    text = (
+        f'{{"clientOid":"{order.client_order_id}","side":"{order.side.word}"'
+        f',"symbol":"{plain_text(instrument.symbol)}"'
+    )
+    if order.order_type is _MARKET:
+        text += ',"type":"market"'
+    else:
+        text += (
+            f',"type":"limit","price":"{plain(order.price, instrument.price_scale)}"'
+            f',"timeInForce":"{_TIMES[order.time_in_force]}"'
+        )
+        if order.post_only:
+            text += ',"postOnly":true'
+    text += f',"size":"{size}"' if product is Product.SPOT else f',"size":{size}'
+    if order.reduce_only:
+        text += ',"reduceOnly":true'
+    return f"{text}{tail}}}"
+
+
+def cancel_args(
+    product: Product, instrument: Instrument, client_order_id: str, venue_order_id: str | None
+) -> str:
+    """Return the arguments of a cancel over the WebSocket: the venue's id when known, else ours."""
+    symbol = f'"symbol":"{plain_text(instrument.symbol)}"'
+    if venue_order_id:
+        order_id = f'"orderId":"{checked_venue_id(venue_order_id)}"'
+        return f"{{{symbol},{order_id}}}" if product is Product.SPOT else f"{{{order_id}}}"
+    return f'{{{symbol},"clientOid":"{checked_client_id(client_order_id)}"}}'
+
+
+def target_path(client_order_id: str, venue_order_id: str | None) -> str:
+    """Return the end of a path that names an order: ``1234`` or ``client-order/a1``; raises UsageError."""
+    if venue_order_id:
+        return checked_venue_id(venue_order_id)
+    return f"client-order/{checked_client_id(client_order_id)}"
+
+
+def plain_text(symbol: str) -> str:
+    """Return a symbol that may stand in a target or in JSON as it is.
+
+    Raises:
+        UsageError: it would have to be encoded, and the venue signs the other form.
+    """
+    if _PLAIN.fullmatch(symbol) is None:
+        raise UsageError(f"kucoin: {symbol[:40]!r} cannot be traded here: its name has unusual characters")
+    return symbol
+
+
+def checked_venue_id(text: str) -> str:
+    """Return an order id of the venue; raises UsageError."""
+    if _VENUE_ORDER_ID.fullmatch(text) is None:
+        raise UsageError(f"kucoin: {text[:40]!r} is no venue_order_id")
+    return text
+
+
+def checked_client_id(text: str) -> str:
+    """Return an order id of ours; raises UsageError."""
+    if _CLIENT_ORDER_ID.fullmatch(text) is None:
+        raise UsageError(f"kucoin: {text[:40]!r} is no client_order_id")
+    return text
+
+
+def websocket_request(product: Product, request_id: str, operation: str, args: str) -> bytes:
+    """Return a request of the order-entry connection; ``operation`` is ``order`` or ``cancel``."""
+    return f'{{"id":"{request_id}","op":"{_OPERATIONS[product]}.{operation}","args":{args}}}'.encode()
+
+
+# ------------------------------------------------------------------------------------------ answers
+
+
+class OrderRow(msgspec.Struct, gc=False):
+    """An order as queries and lists tell it: text and ``active`` on spot, lots and ``status`` on futures."""
+
+    id: str
+    symbol: str
+    side: str
+    size: Number
+    cancelExist: bool  # noqa: N815 - the wire's names
+    clientOid: str | None = None  # noqa: N815
+    type: str = "limit"
+    timeInForce: str | None = None  # noqa: N815
+    price: Number | None = None
+    dealSize: Number | None = None  # noqa: N815
+    dealFunds: Number | None = None  # noqa: N815
+    filledSize: Number | None = None  # noqa: N815
+    filledValue: Number | None = None  # noqa: N815
+    dealValue: Number | None = None  # noqa: N815
+    active: bool | None = None
+    isActive: bool | None = None  # noqa: N815
+    status: str = ""
+    createdAt: int | None = None  # noqa: N815
+    updatedAt: int | None = None  # noqa: N815
+    lastUpdatedAt: int | None = None  # noqa: N815
+
+
+class _Accepted(msgspec.Struct, gc=False):
+    """What acknowledges a place or a cancel; which of the ids is told depends on the request."""
+
+    orderId: str | None = None  # noqa: N815
+    clientOid: str | None = None  # noqa: N815
+    cancelledOrderIds: list[str] | None = None  # noqa: N815
+    id: str | None = None
+
+
+class _Answer(msgspec.Struct, gc=False):
+    code: str
+    data: msgspec.Raw = msgspec.Raw(b"null")
+
+
+class _Page(msgspec.Struct, gc=False):
+    """A list on futures; a cancel-all names the ids it ended instead."""
+
+    items: list[OrderRow] | None = None
+    totalNum: int = 0  # noqa: N815
+    cancelledOrderIds: list[str] | None = None  # noqa: N815
+
+
+class WsAnswer(msgspec.Struct, gc=False):
+    """Any message of the order-entry connection."""
+
+    id: str | int | None = None
+    op: str = ""
+    code: str | int = ""
+    msg: str | None = ""
+    data: msgspec.Raw = msgspec.Raw(b"null")
+    outTime: int | None = None  # noqa: N815
+    sessionId: str = ""  # noqa: N815
+
+
+_ANSWER = msgspec.json.Decoder(_Answer)
+_ACCEPTED = msgspec.json.Decoder(_Accepted)
+_ROW = msgspec.json.Decoder(OrderRow)
+_ROWS = msgspec.json.Decoder(list[OrderRow])
+_PAGE = msgspec.json.Decoder(_Page)
+WS_ANSWER = msgspec.json.Decoder(WsAnswer)
+
+
+def order_state(row: OrderRow, qty: int, cum_qty: int) -> OrderState:
+    """Return an order's state; what the venue ended by its own rules is EXPIRED.
+
+    Raises:
+        ProtocolViolation: nothing says whether it works.
+    """
+    is_active = row.active if row.active is not None else row.isActive
+    if is_active is None:
+        if row.status not in ("open", "done"):
+            raise ProtocolViolation(f"unknown order status {row.status[:40]!r}")
+        is_active = row.status == "open"
+    if is_active:
+        return OrderState.WORKING
+    if not row.cancelExist and (cum_qty >= qty > 0):
+        return OrderState.FILLED
+    if row.cancelExist and row.type == "limit" and row.timeInForce not in ("IOC", "FOK", "GTT"):
+        return OrderState.CANCELLED
+    return OrderState.EXPIRED
+
+
+def ack_of(row: OrderRow, instrument: Instrument) -> OrderAck:
+    """Return an order as an ack.
+
+    Raises:
+        ProtocolViolation: another instrument, an unknown status or side, or a value that does not fit.
+    """
+    if row.symbol != instrument.symbol:
+        raise ProtocolViolation(f"answer is about {row.symbol[:40]!r}, not {instrument.symbol!r}")
+    side = SIDES.get(row.side)
+    if side is None:
+        raise ProtocolViolation(f"unknown side {row.side[:40]!r}")
+    qty = number_qty_in(row.size, instrument)
+    cum_qty = number_qty_in(row.dealSize if row.dealSize is not None else row.filledSize, instrument)
+    quotes = (row.dealFunds, row.filledValue, row.dealValue)
+    cum_quote = next((exact(each) for each in quotes if each is not None), None)
+    return OrderAck(
+        client_order_id=row.clientOid or "",
+        venue_order_id=_venue_id(row.id),
+        state=order_state(row, qty, cum_qty),
+        price=number_price_in(row.price, instrument),
+        qty=qty,
+        cum_qty=cum_qty,
+        cum_quote=cum_quote if cum_quote is not None else (None if cum_qty else Decimal(0)),
+        side=side,
+        venue_utc_ns=optional_time_ns(row.updatedAt or row.lastUpdatedAt or row.createdAt),
+    )
+
+
+def _venue_id(text: str) -> str:
+    if _VENUE_ORDER_ID.fullmatch(text) is None:
+        raise ProtocolViolation(f"{text[:40]!r} is no order id")
+    return text
+
+
+def _accepted(data: _Accepted, venue_utc_ns: int | None = None) -> OrderAck | VenueError:
+    """Return an acknowledgement: accepted, and nothing later.
+
+    A cancel by our id is answered with that id alone: ``venue_order_id`` is then "".
+    """
+    order_id = data.orderId or ""
+    if data.cancelledOrderIds is not None:
+        if not data.cancelledOrderIds:
+            return VenueError(
+                OK, "nothing was cancelled", Outcome.REFUSED, RejectReason.UNKNOWN_ORDER, Retry.READ
+            )
+        if len(data.cancelledOrderIds) != 1:
+            raise ProtocolViolation(f"{len(data.cancelledOrderIds)} orders cancelled, not one")
+        order_id = data.cancelledOrderIds[0]
+    if not order_id and not data.clientOid:
+        raise ProtocolViolation("neither an order nor an acknowledgement")
+    return OrderAck(
+        client_order_id=data.clientOid or "",
+        venue_order_id=_venue_id(order_id) if order_id else "",
+        state=OrderState.WORKING,
+        price=0,
+        qty=0,
+        cum_qty=0,
+        cum_quote=None,
+        side=None,
+        venue_utc_ns=venue_utc_ns,
+    )
+
+
+def decode_order(
+    instrument: Instrument, status: int, body: bytes, retry_after: str | None = None
+) -> OrderAck | VenueError:
+    """Decode the answer to a place, cancel or query over REST; never raises."""
+    if status != 200:
+        return decode_error(instrument.product, status, body, retry_after)
+    error = error_in(instrument.product, status, body, retry_after)
+    if error is not None:
+        return error
+    try:
+        data = _ANSWER.decode(body).data
+        accepted = _ACCEPTED.decode(data)
+        if accepted.id is not None:
+            return ack_of(_ROW.decode(data), instrument)
+        return _accepted(accepted)
+    except (*DECODE_ERRORS, ProtocolViolation) as why:
+        return undecodable(status, why)
+
+
+def decode_orders(
+    product: Product,
+    known: dict[str, Instrument],
+    status: int,
+    body: bytes,
+    retry_after: str | None = None,
+) -> list[OrderAck] | VenueError:
+    """Decode a list of open orders; orders of instruments that are not known are left out.
+
+    A full page may hide others: it is an UNKNOWN VenueError, never half a list. A cancel-all names at most
+    ids: the list is then empty, and the cancels arrive as reports.
+    """
+    if status != 200:
+        return decode_error(product, status, body, retry_after)
+    error = error_in(product, status, body, retry_after)
+    if error is not None:
+        return error
+    try:
+        data = _ANSWER.decode(body).data
+        if bytes(data) == b'"success"':
+            return []
+        if bytes(data).startswith(b"["):
+            rows = _ROWS.decode(data)
+        else:
+            page = _PAGE.decode(data)
+            if page.items is None and page.cancelledOrderIds is None:
+                raise ProtocolViolation("neither a list of orders nor a cancel-all")
+            rows = page.items or []
+            if len(rows) >= ORDERS_PAGE or page.totalNum > len(rows):
+                return undecodable(status, f"{len(rows)} of {page.totalNum} open orders; ask by instrument")
+        return [ack_of(row, known[row.symbol]) for row in rows if row.symbol in known]
+    except (*DECODE_ERRORS, ProtocolViolation) as why:
+        return undecodable(status, why)
+
+
+def ws_result(product: Product, answer: WsAnswer) -> OrderAck | VenueError:
+    """Return what an answer on the order-entry connection says of its one order; never raises."""
+    code = str(answer.code)
+    if code != OK:
+        return classify(product, 200, code, answer.msg or "")
+    try:
+        stamp = time_ns(answer.outTime) if answer.outTime is not None else None
+        return _accepted(_ACCEPTED.decode(answer.data), stamp)
+    except (*DECODE_ERRORS, ProtocolViolation) as why:
+        return undecodable(200, why)
