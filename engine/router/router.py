@@ -425,12 +425,10 @@ class OrderRouter:
     # --------------------------------------------------------------------------------------- doubts
 
     def _doubt(self, order: Order) -> None:
-        if order.client_order_id in self._doubts:
-            return
+        # Also for one that is asked for already (for its cancel's sake): before this nothing proves absence.
+        order.doubt_deadline_ns = (order.written_ns or order.decided_ns) + self._proof_after_ns
         self.stats.count("in_doubt")
-        sent = order.written_ns or order.decided_ns
-        order.doubt_deadline_ns = sent + self._proof_after_ns
-        self._doubts[order.client_order_id] = (0, self._clock.mono_ns())
+        self._doubts.setdefault(order.client_order_id, (0, self._clock.mono_ns()))
         self._log.emit(
             events.ORDER_IN_DOUBT,
             venue=self.venue,

@@ -339,3 +339,20 @@ class RouterAgainstVenue(RuleBasedStateMachine):
 
 TestRouterAgainstVenue = RouterAgainstVenue.TestCase
 TestRouterAgainstVenue.settings = settings(max_examples=200, stateful_step_count=50, deadline=None)
+
+
+def test_absence_is_not_proven_early_because_the_order_was_asked_for_already() -> None:
+    machine = RouterAgainstVenue()
+    machine.place(down=False)
+    (order,) = machine.router.orders.values()
+    machine.router.cancel(order.client_order_id)
+    machine.ask(is_answered=True, wait_ms=0, is_reconciling=True)
+    machine.answer(pick=0, refuse=False, is_done=False, answer="late")
+    assert order.state is S.IN_DOUBT
+    for _ in range(8):
+        machine.ask(is_answered=True, wait_ms=600, is_reconciling=False)
+        assert order.state is S.IN_DOUBT, "the place may still arrive"
+    machine.wait(VALIDITY_MS + 1_001)
+    machine.ask(is_answered=True, wait_ms=600, is_reconciling=False)
+    machine.ask(is_answered=True, wait_ms=600, is_reconciling=False)
+    assert order.state is S.ABSENT
