@@ -149,6 +149,21 @@ class Clearing:
         if need > self.available_margin(account, market.spec.settle or market.spec.quote):
             raise Refused(RefusalReason.MARGIN)
 
+    def relock(self, order: Order, price_ticks: int, qty_lots: int) -> None:
+        """Set aside what an amended spot order may cost; raises Refused where there is not enough."""
+        spec = order.market.spec
+        if spec.product != "spot":
+            return
+        asset, amount = spec.base, max(0, qty_lots - order.filled_lots) * spec.lot_size
+        if order.side == "BUY":
+            asset, amount = spec.quote, amount * price_ticks * spec.tick_size
+        balance, more = order.account.balance("spot", asset), amount - order.locked
+        if balance.free < more:
+            raise Refused(RefusalReason.INSUFFICIENT_BALANCE)
+        balance.free -= more
+        balance.locked += more
+        order.locked = amount
+
     def unlock_part(self, order: Order, lots: int) -> None:
         """Free what these lots of an order hold."""
         spec = order.market.spec

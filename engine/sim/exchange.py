@@ -136,7 +136,8 @@ class Exchange:
             raise Refused(RefusalReason.TOO_MANY_ORDERS)
         if new.reduce_only:
             self._check_reduce_only(new)
-        if new.post_only and self._would_take(market, new.side, new.price_ticks):
+        would_take = new.post_only and self._would_take(market, new.side, new.price_ticks)
+        if would_take and not new.post_only_cancels:
             raise Refused(RefusalReason.WOULD_TAKE)
         if new.kind is OrderKind.MARKET and not market.opposite(new.side).keys and new.fok_is_refused:
             raise Refused(RefusalReason.NO_LIQUIDITY)
@@ -155,6 +156,9 @@ class Exchange:
         )  # fmt: skip
         self.clearing.lock(order)
         self._register(order)
+        if would_take:
+            self._end(order, OrderStatus.CANCELED, EndReason.WOULD_TAKE, is_booked=False)
+            return order
         self._emit(order, ExecType.NEW)
         if unfillable:
             self._end(order, OrderStatus.EXPIRED, EndReason.FOK_UNFILLED)
@@ -501,7 +505,7 @@ class Exchange:
         self._emit(order, ExecType.AMENDED)
 
     def amend(self, order: Order, price_ticks: int, qty_lots: int) -> None:
-        """Change price and total quantity, losing the queue place (perpetuals); raises Refused.
+        """Change price and total quantity, losing the queue place; raises Refused.
 
         A total at or below what is filled, or a post-only order that would take, cancels the order.
         """
@@ -514,11 +518,14 @@ class Exchange:
         if qty_lots <= order.filled_lots or would_take:
             self._end(order, OrderStatus.CANCELED, EndReason.NONE)
             return
+        self.clearing.relock(order, price_ticks, qty_lots)
         self._unbook(order)
         order.price_ticks, order.qty_lots = price_ticks, qty_lots
         order.amends += 1
         order.updated_ms = self.clock.now_ms()
         self._emit(order, ExecType.AMENDED)
+        if order.locked:
+            self._tell_balances(order)
         self._match(order)
         if order.is_open and order.leaves_lots:
             self._rest_or_expire(order)

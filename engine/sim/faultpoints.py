@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from engine.sim.clock import SimClock
 from engine.sim.faults import FaultBoard
 
 
@@ -48,3 +49,25 @@ class FaultPoints:
 def delay_s(params: Mapping[str, Any], default_ms: float) -> float:
     """Return a fault's ``delay_ms`` in seconds."""
     return float(params.get("delay_ms", default_ms)) / 1000.0
+
+
+class ClockFault:
+    """Skews the exchange's clock while the fault is armed."""
+
+    def __init__(self, faults: FaultPoints, clock: SimClock) -> None:
+        self._faults = faults
+        self._clock = clock
+        self._skewed = False
+
+    def tick(self) -> None:
+        """Set or take back the skew."""
+        if not self._faults.armed and not self._skewed:
+            return
+        skewed = self._faults.lasts("clock_skew")
+        if skewed:
+            self._clock.offset_ms = int(self._faults.params("clock_skew").get("skew_ms", 2000))
+            if not self._skewed:
+                self._faults.note("clock_skew")
+        elif self._skewed:
+            self._clock.offset_ms = 0
+        self._skewed = skewed

@@ -14,6 +14,7 @@ SENTENCES: dict[str, str] = {
     "stale_snapshot": "A depth snapshot is served from before the client's first buffered delta.",
     "slow_snapshot": "Depth snapshots take `delay_ms` longer.",
     "snapshot_error": "Depth snapshots are answered with HTTP `status` (default 500).",
+    "restart_depth": "Depth streams begin again unasked: a snapshot whose numbers start over (Bybit).",
     "disconnect": "Stream connections are cut without a close frame.",
     "close": "Stream connections are closed with code `code` (default 1001).",
     "half_open": "Connections stay open but nothing is sent any more, pings included.",

@@ -91,6 +91,7 @@ class EndReason(enum.Enum):
     STP = "STP"
     AMENDED_AWAY = "AMENDED_AWAY"
     VENUE = "VENUE"
+    WOULD_TAKE = "WOULD_TAKE"
 
 
 class RefusalReason(enum.Enum):
@@ -133,6 +134,8 @@ class NewOrder:
     quote_amount: Decimal | None = None
     time_in_force: Literal["GTC", "IOC", "FOK"] = "GTC"
     post_only: bool = False
+    post_only_cancels: bool = False
+    """A post-only order that would take is accepted and cancelled (OKX, Bybit) instead of refused."""
     fok_is_refused: bool = False
     """An unfillable FOK is refused (USD-M) instead of accepted and expired (spot)."""
     reduce_only: bool = False

@@ -7,7 +7,6 @@ from typing import Protocol
 
 from engine.sim.binance.topics import Hub, Subscriber
 from engine.sim.binance.ws_api import ApiSession, WsApi
-from engine.sim.clock import SimClock
 from engine.sim.exchange import Exchange
 from engine.sim.faultpoints import FaultPoints, delay_s
 from engine.sim.sockets import Outlet
@@ -130,25 +129,3 @@ class ConnectionFaults:
                 (self._silenced.add if silent else self._silenced.discard)(symbol)
                 if silent:
                     self._faults.note("silent_topic")
-
-
-class ClockFault:
-    """Skews the exchange's clock while the fault is armed."""
-
-    def __init__(self, faults: FaultPoints, clock: SimClock) -> None:
-        self._faults = faults
-        self._clock = clock
-        self._skewed = False
-
-    def tick(self) -> None:
-        """Set or take back the skew."""
-        if not self._faults.armed and not self._skewed:
-            return
-        skewed = self._faults.lasts("clock_skew")
-        if skewed:
-            self._clock.offset_ms = int(self._faults.params("clock_skew").get("skew_ms", 2000))
-            if not self._skewed:
-                self._faults.note("clock_skew")
-        elif self._skewed:
-            self._clock.offset_ms = 0
-        self._skewed = skewed

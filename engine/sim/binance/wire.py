@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.serialization import load_der_private_key
 from engine.sim.accounts import Account
 from engine.sim.binance import rest_perp, rest_spot
 from engine.sim.binance.board import Board
-from engine.sim.binance.connection_faults import ClockFault, ConnectionFaults
+from engine.sim.binance.connection_faults import ConnectionFaults
 from engine.sim.binance.desk import Desk
 from engine.sim.binance.gate import Credential, Gate
 from engine.sim.binance.http_api import RestApi
@@ -42,7 +42,7 @@ from engine.sim.binance.user_data import EventQueue, PerpUserData, SpotUserData
 from engine.sim.binance.ws_api import PATHS, WsApi
 from engine.sim.clock import SimClock
 from engine.sim.exchange import Exchange
-from engine.sim.faultpoints import FaultPoints
+from engine.sim.faultpoints import ClockFault, FaultPoints
 from engine.sim.faults import FaultBoard
 from engine.sim.market import Market
 from engine.sim.model import Batch, OrderEvent, TradePrint
