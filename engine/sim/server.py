@@ -7,7 +7,7 @@ import gc
 import json
 import os
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from aiohttp import web
@@ -16,6 +16,7 @@ from websockets.asyncio.server import Server, serve
 from engine.sim import certificates
 from engine.sim.admin import Admin
 from engine.sim.binance.wire import build as build_binance
+from engine.sim.bybit.wire import build as build_bybit
 from engine.sim.clock import SimClock
 from engine.sim.config import SimConfig
 from engine.sim.exchange import Exchange
@@ -23,7 +24,10 @@ from engine.sim.faults import FaultBoard
 from engine.sim.flow import Flow
 from engine.sim.ports import ProductWire, Settings, VenueWire
 
-WIRES = {"binance": build_binance}
+WIRES: dict[str, Callable[[Exchange, FaultBoard, SimClock, Settings], VenueWire]] = {
+    "binance": build_binance,
+    "bybit": build_bybit,
+}
 """Venue name to the function that puts an exchange on that venue's wire."""
 
 STOP_S = 3.0

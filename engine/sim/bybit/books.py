@@ -1,0 +1,164 @@
+"""Order books as Bybit publishes them: snapshots, then deltas whose ``u`` rises by one per message.
+
+A stream remembers the levels it last showed and publishes the difference to the book as it is now, so a
+delete never names a level that was not shown. ``seq`` is the id of the last change that the exchange had
+published when the frame was made: the admin address can show the book as it was at that number.
+
+Source: Bybit v5 docs, "Orderbook" (WebSocket), seen 2026-07; frames recorded in 2024-12.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+
+from engine.sim.bybit.instruments import Instrument
+from engine.sim.faultpoints import FaultPoints
+from engine.sim.market import BookSide
+from engine.sim.sockets import text_frame
+from engine.sim.texts import level_texts
+
+PACE_MS = {1: 10, 50: 20, 200: 100, 1000: 200}
+REPEAT_MS = 3_000
+MATCHING_LEAD_MS = 2
+_NOISE = bytes(range(256))
+
+
+class DepthStream:
+    """One ``orderbook.{depth}.{symbol}`` topic.
+
+    Attributes:
+        update_id: ``u`` of the latest message.
+        sent_ms: when it was made. held: a frame that is to come after its successor (a fault).
+    """
+
+    def __init__(self, one: Instrument, depth: int) -> None:
+        self.one = one
+        self.depth = depth
+        self.topic = f"orderbook.{depth}.{one.symbol}"
+        self.update_id = 20_000 + 1_000 * depth
+        self.sent_ms = 0
+        self.held: bytes | None = None
+        self._bids: dict[int, int] = {}
+        self._asks: dict[int, int] = {}
+
+    def _now(self, side: BookSide) -> dict[int, int]:
+        return dict(itertools.islice(side.best_first(), self.depth))
+
+    def advance(self, now_ms: int) -> str | None:
+        """Move on to the book as it is; return the message, None when nothing visible changed.
+
+        Must be called while the exchange's book is exactly what its last batch published (depth 1: always).
+        """
+        market = self.one.market
+        bids, asks = self._now(market.bids), self._now(market.asks)
+        if bids == self._bids and asks == self._asks:
+            return None
+        before_bids, before_asks = self._bids, self._asks
+        self._bids, self._asks = bids, asks
+        self.update_id += 1
+        if self.depth == 1:
+            return self._whole(now_ms)
+        return self._message("delta", _changes(before_bids, bids, -1), _changes(before_asks, asks, 1), now_ms)
+
+    def snapshot(self, now_ms: int) -> str:
+        """Return what the stream shows, whole, with the number of its latest message."""
+        return self._whole(now_ms)
+
+    def restart(self, now_ms: int) -> str:
+        """Begin again at ``u`` 1, as after a restart of the venue's service."""
+        market = self.one.market
+        self._bids, self._asks = self._now(market.bids), self._now(market.asks)
+        self.update_id = 1
+        return self._whole(now_ms)
+
+    def repeat(self, now_ms: int) -> str:
+        """Return the latest snapshot again, same ``u``: level 1 does so after three silent seconds."""
+        return self._whole(now_ms)
+
+    def levels(self, limit: int) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+        """Return the best levels shown, bids and asks."""
+        return list(self._bids.items())[:limit], list(self._asks.items())[:limit]
+
+    def disguised(self, now_ms: int) -> str:
+        """Return five levels of the whole book that call themselves a delta (a fault)."""
+        bids, asks = self.levels(5)
+        return self._message("delta", bids, asks, now_ms)
+
+    def _whole(self, now_ms: int) -> str:
+        return self._message("snapshot", list(self._bids.items()), list(self._asks.items()), now_ms)
+
+    def _message(
+        self, kind: str, bids: list[tuple[int, int]], asks: list[tuple[int, int]], now_ms: int
+    ) -> str:
+        self.sent_ms = now_ms
+        one = self.one
+        sequence = one.market.last_id if self.depth == 1 else one.market.published_id
+        heads = f'"ts":{now_ms},"type":"{kind}"', f'"type":"{kind}","ts":{now_ms}'
+        head = heads[one.is_linear and self.depth != 1]
+        return (
+            f'{{"topic":"{self.topic}",{head},"data":{{"s":"{one.symbol}",'
+            f'"b":[{level_texts(one.price, one.size, bids)}],'
+            f'"a":[{level_texts(one.price, one.size, asks)}],'
+            f'"u":{self.update_id},"seq":{sequence}}},"cts":{now_ms - MATCHING_LEAD_MS}}}'
+        ).replace(_zero(one), '"0"')
+
+
+def _zero(one: Instrument) -> str:
+    return f'"{one.size.text(0)}"'
+
+
+def _changes(before: dict[int, int], after: dict[int, int], sign: int) -> list[tuple[int, int]]:
+    changed = {price: lots for price, lots in after.items() if before.get(price) != lots}
+    changed |= {price: 0 for price in before if price not in after}
+    return sorted(changed.items(), key=lambda row: sign * row[0])
+
+
+def spoiled(faults: FaultPoints, stream: DepthStream, payload: bytes, now_ms: int) -> list[bytes]:
+    """Return the frames to send in place of one healthy message, as the armed faults want it."""
+    take, symbol, frame = faults.take, stream.one.symbol, text_frame(payload)
+    if take("drop_depth", symbol) is not None:
+        return []
+    if stream.held is None and take("reorder_depth", symbol) is not None:
+        stream.held = frame
+        return []
+    frames: list[bytes] = []
+    garbage = take("garbage_frame", symbol)
+    if garbage is not None:
+        frames.append(damaged(str(garbage.get("kind", "truncated")), payload))
+        if garbage.get("instead", False):
+            return frames
+    if take("partial_depth_as_diff", symbol) is not None:
+        frames.append(text_frame(stream.disguised(now_ms).encode()))
+    frames.append(frame)
+    if take("duplicate_depth", symbol) is not None:
+        frames.append(frame)
+    if take("unknown_event", symbol) is not None:
+        frames.append(text_frame(b'{"topic":"something.new","type":"odd","ts":1,"data":{"zz":[1,null]}}'))
+    if stream.held is not None:
+        frames.append(stream.held)
+        stream.held = None
+    return frames
+
+
+def damaged(kind: str, payload: bytes) -> bytes:
+    """Return a whole WebSocket frame with malformed content.
+
+    Args:
+        kind: ``types``, ``huge``, ``utf8``, ``bytes``, ``nesting`` or ``empty``; anything else truncates.
+    """
+    if kind == "types":
+        event = json.loads(payload)
+        event["data"] |= {"u": "x", "b": {"0": 1}, "a": [[1, None], "z"]}
+        return text_frame(json.dumps(event, separators=(",", ":")).encode())
+    if kind == "huge":
+        return text_frame(payload.replace(b'"u":', b'"u":' + b"9" * 400 + b',"was":'))
+    if kind == "utf8":
+        return text_frame(payload.replace(b'"s":"', b'"s":"\xff\xfe\xc3('))
+    if kind == "bytes":
+        return text_frame(_NOISE)
+    if kind == "nesting":
+        return text_frame(b"[" * 20_000)
+    if kind == "empty":
+        return text_frame(b"")
+    return text_frame(payload[: max(1, len(payload) * 2 // 3)])

@@ -1,0 +1,128 @@
+"""Where an order request is executed: limits first, then faults, then the exchange; for REST and WebSocket.
+
+Source: Bybit v5 docs, "Rate Limit Rules" and "Error Codes", seen 2026-07.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from engine.sim.accounts import Account
+from engine.sim.bybit.errors import BybitError, wrong
+from engine.sim.bybit.gate import Left, Limits
+from engine.sim.bybit.instruments import CATEGORIES
+from engine.sim.bybit.trading import Trading
+from engine.sim.faultpoints import FaultPoints, delay_s
+
+PER_SECOND = {
+    "create": {"linear": 10, "spot": 20}, "amend": {"linear": 10, "spot": 10},
+    "cancel": {"linear": 10, "spot": 20}, "cancel-all": {"linear": 10, "spot": 20},
+}  # fmt: skip
+
+
+class NoAnswer(Exception):
+    """The connection is cut instead of answered."""
+
+
+class Page(Exception):
+    """An HTML page answers instead.
+
+    Attributes:
+        status: its HTTP status.
+    """
+
+    def __init__(self, status: int) -> None:
+        super().__init__(status)
+        self.status = status
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """An accepted request: ``result``, ``retExtInfo`` and what is left of the limit."""
+
+    result: Any
+    left: Left
+    extra: Any = field(default_factory=dict)
+
+
+class Desk:
+    """Executes order operations (``create``, ``create-batch``, ``cancel-all``, ...).
+
+    Args:
+        faults: fault hooks by category. deliver: sends private events that wait.
+    """
+
+    def __init__(
+        self, trading: Trading, limits: Limits, faults: Mapping[str, FaultPoints],
+        per_second: Mapping[str, Mapping[str, int]], deliver: Callable[[], None],
+    ) -> None:  # fmt: skip
+        self._trading = trading
+        self._limits = limits
+        self._faults = faults
+        self._per_second = per_second
+        self._deliver = deliver
+
+    async def run(self, operation: str, account: Account, item: Mapping[str, Any]) -> Outcome:
+        """Execute; raises BybitError, NoAnswer, Page."""
+        category = item.get("category")
+        if category not in CATEGORIES:
+            raise wrong("Illegal category")
+        is_batch = operation.endswith("-batch")
+        action = operation.removesuffix("-batch")
+        limit = self._per_second[action][category]
+        owner = f"{account.name} {category}"
+        orders = item.get("request") if is_batch else None
+        cost = len(orders) if isinstance(orders, list) else 1
+        room = min(cost, max(1, self._limits.room(operation, owner, limit))) if is_batch else cost
+        left = self._limits.take(operation, owner, limit, room)
+
+        def execute() -> Outcome:
+            if is_batch:
+                result, extra = self._trading.batch(action, account, item, room)
+                return Outcome(result, left, extra)
+            if operation == "cancel-all":
+                return Outcome(self._trading.cancel_all(account, item), left)
+            return Outcome(self._trading.actions[action](account, item), left)
+
+        faults = self._faults[str(category)]
+        if not faults.armed:
+            return execute()
+        symbol = str(item["symbol"]) if item.get("symbol") else None
+        self._before(faults, symbol, execute)
+        outcome = execute()
+        await self._after(faults, symbol)
+        return outcome
+
+    def _before(self, faults: FaultPoints, symbol: str | None, execute: Callable[[], Outcome]) -> None:
+        """Strike before the engine: nothing is executed unless the fault says so."""
+        take = faults.take
+        if take("drop_request", symbol) is not None:
+            raise NoAnswer
+        if (page := take("html_error", symbol)) is not None:
+            if page.get("accepted"):
+                execute()
+            raise Page(int(page.get("status", 502)))
+        if (unknown := take("http_503_unknown", symbol)) is not None:
+            if unknown.get("accepted", True):
+                execute()
+            raise BybitError(10016, "Internal server error. Service is restarting")
+        if take("http_503_unavailable", symbol) is not None:
+            raise BybitError(10429, "System frequency protection")
+        if take("http_503_internal", symbol) is not None:
+            raise BybitError(10016, "Internal server error.")
+        if take("error_1007_not_accepted", symbol) is not None:
+            raise BybitError(10000, "Server Timeout")
+
+    async def _after(self, faults: FaultPoints, symbol: str | None) -> None:
+        take = faults.take
+        if take("drop_answer_accepted", symbol) is not None:
+            raise NoAnswer
+        if take("error_1007_accepted", symbol) is not None:
+            raise BybitError(10000, "Server Timeout")
+        for name, default_ms in (("slow_answer_accepted", 5000), ("fill_before_ack", 50)):
+            if (strike := take(name, symbol)) is not None:
+                self._deliver()
+                await asyncio.sleep(delay_s(strike, default_ms))

@@ -1,0 +1,418 @@
+"""Puts an exchange on Bybit's wire: one REST application and one set of sockets for spot and linear.
+
+Source: Bybit v5 docs, seen 2026-07; each part says elsewhere which.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from aiohttp import web
+
+from engine.sim.accounts import Account
+from engine.sim.bybit.books import PACE_MS, REPEAT_MS, DepthStream, spoiled
+from engine.sim.bybit.desk import PER_SECOND, Desk
+from engine.sim.bybit.gate import Gate, Limits
+from engine.sim.bybit.hub import Hub, Session, public_topic, to_json
+from engine.sim.bybit.instruments import Instrument, Listing
+from engine.sim.bybit.private import PrivateFeed
+from engine.sim.bybit.queries import Queries
+from engine.sim.bybit.rest import RestApi
+from engine.sim.bybit.sessions import SocketServer
+from engine.sim.bybit.trading import Trading
+from engine.sim.bybit.views import Views
+from engine.sim.clock import SimClock
+from engine.sim.exchange import Exchange
+from engine.sim.faultpoints import ClockFault, FaultPoints, delay_s
+from engine.sim.faults import FaultBoard
+from engine.sim.market import Market
+from engine.sim.model import Batch, Order, OrderEvent, TradePrint
+from engine.sim.ports import Settings, WsServer
+from engine.sim.sockets import Flushes, text_frame
+from engine.sim.tape import Print
+
+TICK_S = 0.01
+TICKER_MS = {"spot": 50, "linear": 100}
+TRADES_MOST = 1024
+PRODUCTS = {"spot": "spot", "perp": "linear"}
+
+
+@dataclass(frozen=True, slots=True)
+class WireOptions:
+    """What tests may want different from the venue: order requests per second by action and category."""
+
+    per_second: Mapping[str, Mapping[str, int]] = field(default_factory=lambda: PER_SECOND)
+
+
+class BybitVenue:
+    """Everything of the venue; the exchange's listener.
+
+    Attributes:
+        sockets: the WebSocket server. books: depth streams by (category, topic).
+    """
+
+    def __init__(
+        self, exchange: Exchange, board: FaultBoard, clock: SimClock, settings: Settings, options: WireOptions
+    ) -> None:
+        self._exchange = exchange
+        self._clock = clock
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._users = 0
+        self._round_due = False
+        self.faults = {
+            category: FaultPoints(board, exchange.venue, product) for product, category in PRODUCTS.items()
+        }
+        self._clock_fault = ClockFault(self.faults["spot"], clock)
+        for account in exchange.accounts.values():
+            _unify(account)
+        self.listing = Listing(exchange.markets.values())
+        self._views = Views(self.listing, exchange.clearing)
+        self._hub = Hub()
+        self._flushes = Flushes()
+        now_ms = clock.now_ms
+        self.books = {
+            (one.category, stream.topic): stream
+            for one in self.listing.all
+            for stream in (DepthStream(one, depth) for depth in PACE_MS)
+        }
+        gate, limits = Gate(exchange.accounts, now_ms), Limits(now_ms, settings.time_scale)
+        self._trading = Trading(exchange, self.listing, now_ms, self._race)
+        self.private = PrivateFeed(self._hub, self._views, self.listing, self.faults, now_ms, self.wake)
+        desk = Desk(self._trading, limits, self.faults, options.per_second, self.finish_round)
+        queries = Queries(
+            exchange, self.listing, self._views, self._trading, self.faults, now_ms, self._rest_book
+        )
+        self._rest = RestApi(queries, desk, gate, limits, self.faults)
+        self.sockets = SocketServer(
+            self._hub, self._flushes, self.listing, gate, desk, limits, self.faults, self._first_words,
+            settings.time_scale,
+        )  # fmt: skip
+        self._traded: dict[Instrument, list[dict[str, Any]]] = {}
+        self._last_ticks: dict[Instrument, int] = {}
+        self._tickers: dict[Instrument, dict[str, Any]] = {}
+        self._ticker_ms: dict[Instrument, int] = {}
+        self._touched: set[Market] = set()
+        exchange.listeners.append(self)
+
+    def application(self) -> web.Application:
+        """Return a REST application; every one serves both categories."""
+        return self._rest.application()
+
+    # -- the exchange's listener ---------------------------------------------------------------------------
+
+    def on_trade(self, trade: TradePrint) -> None:
+        """Hear a public trade; those of one round are one message."""
+        one = self.listing.by_market[trade.market]
+        row = Print(
+            trade.trade_id, trade.price_ticks, trade.qty_lots, trade.time_ms, trade.taker_side == "SELL"
+        )
+        one.tape.add(row, trade.taker_number)
+        before = self._last_ticks.get(one, trade.price_ticks)
+        self._last_ticks[one] = trade.price_ticks
+        if self._hub.has((one.category, f"publicTrade.{one.symbol}")):
+            direction = "ZeroPlusTick"
+            if trade.price_ticks != before:
+                direction = "PlusTick" if trade.price_ticks > before else "MinusTick"
+            self._traded.setdefault(one, []).append(self._views.trade_push(one, row, direction))
+            self.wake()
+
+    def on_top(self, market: Market) -> None:
+        """Hear that best price or quantity changed: level 1 follows by the clock."""
+
+    def on_batch(self, market: Market, batch: Batch) -> None:
+        """Hear the batch that was just closed: depth streams follow by the clock."""
+
+    def on_order(self, event: OrderEvent) -> None:
+        """Hear a change of an account's order."""
+        self.private.on_order(event)
+
+    def on_balance(self, account: Account, product: str, assets: tuple[str, ...]) -> None:
+        """Hear which balances of an account changed."""
+        self.private.on_balance(account, assets)
+
+    def on_position(self, account: Account, market: Market) -> None:
+        """Hear that a position changed by a fill."""
+        self.private.on_position(account, self.listing.by_market[market])
+
+    def on_funding(self, account: Account, market: Market, amount: Decimal, rate: Decimal) -> None:
+        """Hear a funding payment."""
+        self.private.on_funding(account, self.listing.by_market[market], amount, rate)
+        self.private.on_balance(account, (market.spec.settle or market.spec.quote,))
+
+    def _race(self, order: Order, one: Instrument) -> bool:
+        """Fill an order just before its cancel, where that fault is armed; the cancel then says so."""
+        if self.faults[one.category].take("cancel_race_fill", one.symbol) is None:
+            return False
+        self._exchange.fill_resting(order, order.leaves_lots)
+        late = {"cancelType": "CancelByUser", "rejectReason": "EC_OrigClOrdIDDoesNotExist"}
+        self.private.tell_order(order, late)
+        return True
+
+    # -- books ---------------------------------------------------------------------------------------------
+
+    def _advance(self, key: tuple[str, str], stream: DepthStream, now: int) -> None:
+        """Publish what changed on one depth stream."""
+        if stream.depth > 1:
+            self._exchange.publish(stream.one.market)
+        text = stream.advance(now)
+        if text is None:
+            if stream.depth == 1 and now - stream.sent_ms >= REPEAT_MS:
+                self._hub.push(key, stream.repeat(now).encode())
+            return
+        faults = self.faults[stream.one.category]
+        if faults.armed or stream.held is not None:
+            self._hub.push_frames(key, spoiled(faults, stream, text.encode(), now))
+        else:
+            self._hub.push(key, text.encode())
+
+    def _rest_book(
+        self, one: Instrument, limit: int
+    ) -> tuple[list[tuple[int, int]], list[tuple[int, int]], int]:
+        key = (one.category, f"orderbook.1000.{one.symbol}")
+        stream = self.books[key]
+        if self.faults[one.category].take("stale_snapshot", one.symbol) is None:
+            self._advance(key, stream, self._clock.now_ms())
+            self.wake()
+        bids, asks = stream.levels(limit)
+        return bids, asks, stream.update_id
+
+    def restart_books(self, one: Instrument) -> None:
+        """Begin all depth streams of an instrument again at ``u`` 1, unasked."""
+        now = self._clock.now_ms()
+        self._exchange.publish(one.market)
+        for depth in PACE_MS:
+            key = (one.category, f"orderbook.{depth}.{one.symbol}")
+            self._hub.push(key, self.books[key].restart(now).encode())
+        self.wake()
+
+    def _first_words(self, session: Session, topic: str) -> None:
+        """Send what a topic begins with."""
+        found = public_topic(self.listing, session.path, topic)
+        if found is None:
+            return
+        kind, _, one = found
+        now, key = self._clock.now_ms(), (one.category, topic)
+        if kind == "orderbook":
+            stream = self.books[key]
+            self._advance(key, stream, now)
+            # What others are told of this step must leave before this session joins them.
+            self._flushes.flush()
+            session.outlet.send(text_frame(stream.snapshot(now).encode()))
+        elif kind == "tickers":
+            row = self._tickers.get(one)
+            if row is None or not self._hub.has(key):
+                row = self._tickers[one] = self._views.ticker(one, now, is_push=True)
+            session.outlet.send(text_frame(self._ticker_frame(one, "snapshot", row, now)))
+        elif kind == "priceLimit":
+            session.outlet.send(text_frame(self._limit_frame(one, now)))
+
+    # -- tickers -------------------------------------------------------------------------------------------
+
+    def _ticker_frame(self, one: Instrument, kind: str, row: Mapping[str, Any], now: int) -> bytes:
+        head: dict[str, Any] = {"topic": f"tickers.{one.symbol}"}
+        if one.is_linear:
+            return to_json(head | {"type": kind, "data": row, "cs": one.market.last_id, "ts": now})
+        return to_json(head | {"ts": now, "type": kind, "cs": one.market.last_id, "data": row})
+
+    def _limit_frame(self, one: Instrument, now: int) -> bytes:
+        high, low = self._trading.limits(one)
+        data = {"symbol": one.symbol, "buyLmt": f"{high:f}", "sellLmt": f"{low:f}"}
+        return to_json({"topic": f"priceLimit.{one.symbol}", "data": data, "ts": now})
+
+    def _tick_ticker(self, one: Instrument, now: int) -> None:
+        key = (one.category, f"tickers.{one.symbol}")
+        if not self._hub.has(key) or now - self._ticker_ms.get(one, 0) < TICKER_MS[one.category]:
+            return
+        self._ticker_ms[one] = now
+        row, before = self._views.ticker(one, now, is_push=True), self._tickers.get(one, {})
+        if row == before:
+            return
+        self._tickers[one] = row
+        if one.is_linear:
+            changed = {name: value for name, value in row.items() if before.get(name) != value}
+            self._hub.push(key, self._ticker_frame(one, "delta", {"symbol": one.symbol} | changed, now))
+        else:
+            self._hub.push(key, self._ticker_frame(one, "snapshot", row, now))
+
+    # -- rounds and ticks ----------------------------------------------------------------------------------
+
+    def wake(self) -> None:
+        """Ask for a round at the end of this turn of the event loop."""
+        if not self._round_due and self._loop is not None:
+            self._round_due = True
+            self._loop.call_soon(self.finish_round)
+
+    def finish_round(self) -> None:
+        """Write everything that has happened since the last round."""
+        self._round_due = False
+        traded, self._traded = self._traded, {}
+        now = self._clock.now_ms()
+        for one, rows in traded.items():
+            topic = f"publicTrade.{one.symbol}"
+            for start in range(0, len(rows), TRADES_MOST):
+                part = rows[start : start + TRADES_MOST]
+                message = {"topic": topic, "type": "snapshot", "ts": now, "data": part}
+                self._hub.push((one.category, topic), to_json(message))
+        self.private.deliver()
+        self._flushes.flush()
+
+    def tick(self) -> None:
+        """Do what is due by the clock: faults, depth streams, tickers."""
+        self._clock_fault.tick()
+        now = self._clock.now_ms()
+        for category, faults in self.faults.items():
+            if faults.armed:
+                self._strike(category, faults)
+            if faults.armed or self._touched or self._hub.silent:
+                self._lasting(category, faults)
+        for key in [key for key, listeners in self._hub.listeners.items() if listeners]:
+            stream = self.books.get(key)
+            if stream is not None and not 0 <= now - stream.sent_ms < PACE_MS[stream.depth]:
+                self._advance(key, stream, now)
+        for one in self.listing.all:
+            self._tick_ticker(one, now)
+        self.finish_round()
+
+    def _strike(self, category: str, faults: FaultPoints) -> None:
+        take, sessions = faults.take, list(self.sockets.sessions)
+        public = [session for session in sessions if session.path == category]
+        if take("disconnect") is not None:
+            for session in public:
+                session.outlet.abort()
+        if (closing := take("close")) is not None:
+            for session in public:
+                session.outlet.close(int(closing.get("code", 1001)), "closed by fault")
+        if take("half_open") is not None:
+            for session in sessions:
+                session.outlet.mute()
+        if take("revoke_session") is not None:
+            for session in sessions:
+                if session.account is not None:
+                    session.outlet.close(1000, "")
+        if (shutdown := take("server_shutdown")) is not None:
+            for session in sessions:
+                if session.path == "trade":
+                    session.send({"retCode": 10019, "retMsg": "Service is restarting, please reconnect",
+                                  "op": "", "connId": session.number})  # fmt: skip
+
+            def close() -> None:
+                for session in sessions:
+                    session.outlet.close(1001, "")
+
+            asyncio.get_running_loop().call_later(delay_s(shutdown, 3000), close)
+        for one in self.listing.of(category):
+            if take("restart_depth", one.symbol) is not None:
+                self.restart_books(one)
+
+    def _lasting(self, category: str, faults: FaultPoints) -> None:
+        for one in self.listing.of(category):
+            symbol = one.symbol
+            wanted = None
+            for name, status in (("symbol_halt", "HALTED"), ("symbol_cancel_only", "CANCEL_ONLY")):
+                if faults.lasts(name, symbol):
+                    wanted = status
+                    if one.market not in self._touched:
+                        faults.note(name)
+                    break
+            if wanted is not None or one.market in self._touched:
+                (self._touched.add if wanted else self._touched.discard)(one.market)
+                self._exchange.set_status(one.market, wanted or "TRADING")
+            silent = faults.lasts("silent_topic", symbol)
+            if silent != ((category, symbol) in self._hub.silent):
+                (self._hub.silent.add if silent else self._hub.silent.discard)((category, symbol))
+                if silent:
+                    faults.note("silent_topic")
+
+    # -- life ----------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Start the clockwork, with the first of the products."""
+        self._users += 1
+        if self._task is None:
+            self._loop = asyncio.get_running_loop()
+            self._task = asyncio.create_task(self._tick_for_ever(), name="bybit")
+            self._task.add_done_callback(_report_failure)
+
+    async def stop(self) -> None:
+        """Stop it, with the last."""
+        self._users -= 1
+        if self._task is not None and self._users <= 0:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+            self._task = None
+
+    async def _tick_for_ever(self) -> None:
+        while True:
+            self.tick()
+            await asyncio.sleep(TICK_S)
+
+
+def _report_failure(task: asyncio.Task[None]) -> None:
+    """Say loudly that the clockwork has stopped: without it topics and faults fall asleep."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        context = {"message": "bybit: the clockwork has stopped", "exception": error, "task": task}
+        task.get_loop().call_exception_handler(context)
+
+
+def _unify(account: Account) -> None:
+    """Make one wallet of an account's two: the unified account has one for everything."""
+    wallet = account.balances.setdefault("spot", {})
+    perp = account.balances.get("perp", {})
+    if perp is not wallet:
+        for asset, balance in perp.items():
+            account.balance("spot", asset).free += balance.free
+        account.balances["perp"] = wallet
+
+
+class BybitProduct:
+    """One product's addresses; a `ProductWire`. Both categories are served at each."""
+
+    def __init__(self, venue: BybitVenue, category: str) -> None:
+        self._venue = venue
+        self._category = category
+        self.http: web.Application = venue.application()
+        sockets = venue.sockets
+        self.ws_servers: Mapping[str, WsServer] = {
+            "ws": WsServer(sockets.handler, sockets.process_request, sockets.serve_kwargs())
+        }
+
+    def endpoints(self, http_base: str, ws_bases: Mapping[str, str]) -> dict[str, str]:
+        """Return the addresses; the public one names the category."""
+        base = ws_bases["ws"]
+        return {
+            "rest": http_base, "ws_public": f"{base}/v5/public/{self._category}",
+            "ws_private": f"{base}/v5/private", "ws_trade": f"{base}/v5/trade",
+        }  # fmt: skip
+
+    async def start(self) -> None:
+        """Start the venue's clockwork."""
+        await self._venue.start()
+
+    async def stop(self) -> None:
+        """Stop it."""
+        await self._venue.stop()
+
+
+@dataclass(frozen=True, slots=True)
+class BybitWire:
+    """Bybit on the wire; a `VenueWire`."""
+
+    venue: BybitVenue
+    products: Mapping[str, BybitProduct]
+
+
+def build(
+    exchange: Exchange, faults: FaultBoard, clock: SimClock, settings: Settings,
+    options: WireOptions | None = None,
+) -> BybitWire:  # fmt: skip
+    """Put ``exchange`` on Bybit's wire."""
+    venue = BybitVenue(exchange, faults, clock, settings, options or WireOptions())
+    products = dict.fromkeys(product for product, _ in exchange.markets)
+    return BybitWire(venue, {product: BybitProduct(venue, PRODUCTS[product]) for product in products})
