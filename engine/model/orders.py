@@ -160,6 +160,23 @@ class NewOrder(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     reduce_only: bool = False
 
 
+class AmendOrder(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """An intent to change a working limit order in place, already normalised.
+
+    ``qty`` and ``price`` are what the order shall have afterwards, scaled and on lot and tick: ``qty`` is the
+    whole quantity, what was filled included. What does not change is repeated. ``venue_order_id`` is "" where
+    it is not known yet.
+    """
+
+    venue: str
+    universal: str
+    client_order_id: str
+    venue_order_id: str
+    side: Side
+    qty: int
+    price: int
+
+
 class OrderAck(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """The venue accepted a place, cancel or amend, or reported an order on query.
 

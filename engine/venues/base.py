@@ -15,7 +15,7 @@ import msgspec
 from engine.model.account import Balance, Position
 from engine.model.instrument import Instrument, Product
 from engine.model.market import BookSnapshot, DepthSchema, FundingUpdate, TopOfBook, Trade
-from engine.model.orders import ExecutionReport, NewOrder, OrderAck, VenueError
+from engine.model.orders import AmendOrder, ExecutionReport, NewOrder, OrderAck, VenueError
 from engine.model.wire import BudgetRule as BudgetRule
 from engine.model.wire import ConnectionRules as ConnectionRules
 from engine.model.wire import Heartbeat as Heartbeat
@@ -472,4 +472,25 @@ class SignedDialling(Protocol):
 
     def trade_url(self, stamp_ms: int) -> str:
         """Return the address of the order-entry connection, good for one connect right now."""
+        ...
+
+
+@runtime_checkable
+class Amending(Protocol):
+    """Offered besides ``TradingAdapter`` where the venue changes orders in place (``Capabilities.amend``).
+
+    ``decode_order`` and ``decode_trade`` decode the answers: an ``OrderAck`` says that the change was
+    accepted, and names the venue's new order id where the venue gives one.
+    """
+
+    def amend_http(self, amend: AmendOrder, instrument: Instrument, stamp_ms: int) -> HttpRequest:
+        """Encode and sign an amend over REST; by venue id when known, else by client id.
+
+        Raises:
+            UsageError: the venue does not change orders in this way (its ``NOTES.md`` says what it does).
+        """
+        ...
+
+    def amend_ws(self, amend: AmendOrder, instrument: Instrument, request_id: str, stamp_ms: int) -> bytes:
+        """Encode an amend over the WebSocket order entry; raises as ``amend_http``."""
         ...

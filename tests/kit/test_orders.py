@@ -37,8 +37,8 @@ async def assert_fills_are_the_exchanges(bench: Bench, order: Order) -> None:
         (fill.trade_id, qty(fill.qty)) for fill in order.fills
     )
     # Wires cut fees off after eight decimals, the exchange's own ledger does not.
-    paid = sum(Decimal(row["fee"]) for row in rows)
-    assert abs(paid - sum(order.fees.values())) <= len(rows) * Decimal("1e-8")
+    paid = sum((Decimal(row["fee"]) for row in rows), Decimal(0))
+    assert abs(paid - sum(order.fees.values(), Decimal(0))) <= len(rows) * Decimal("1e-8")
 
 
 @each_entry
