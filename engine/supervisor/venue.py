@@ -159,6 +159,7 @@ class VenueProduct:
                 instrument.price_scale,
                 instrument.qty_scale,
                 self._next_book_id,
+                instrument.contract_size,
             )
             self._next_book_id += 1
             self.books[universal] = book
