@@ -22,11 +22,13 @@ from engine.sim.config import SimConfig
 from engine.sim.exchange import Exchange
 from engine.sim.faults import FaultBoard
 from engine.sim.flow import Flow
+from engine.sim.okx.wire import build as build_okx
 from engine.sim.ports import ProductWire, Settings, VenueWire
 
 WIRES: dict[str, Callable[[Exchange, FaultBoard, SimClock, Settings], VenueWire]] = {
     "binance": build_binance,
     "bybit": build_bybit,
+    "okx": build_okx,
 }
 """Venue name to the function that puts an exchange on that venue's wire."""
 
