@@ -78,6 +78,8 @@ class BudgetRule(msgspec.Struct, frozen=True, gc=False):
     Attributes:
         name: e.g. ``weight_1m``; ``kind`` is ``weight`` or ``orders``.
         header: lower-case response header that states what is used, or "".
+        pool_headers: lower-case response headers of a pool that this rule is a share of: its limit, what
+            remains of it, and the milliseconds until it is refilled. The same share counts as used here.
     """
 
     name: str
@@ -85,3 +87,4 @@ class BudgetRule(msgspec.Struct, frozen=True, gc=False):
     window_ms: int
     limit: int
     header: str = ""
+    pool_headers: tuple[str, str, str] | None = None

@@ -18,6 +18,11 @@ COUNT_DIGITS_MAX = 12
 """A longer count in a header is no count."""
 
 
+def _count(text: str | None) -> int:
+    """Return a header's count, -1 where it is none."""
+    return int(text) if text is not None and text.isdecimal() and len(text) <= COUNT_DIGITS_MAX else -1
+
+
 class _Window:
     """One limit and what is used of it in the calendar window that ends at ``ends_ms``."""
 
@@ -89,6 +94,20 @@ class RequestBudget:
             if text is not None and text.isdecimal() and len(text) <= COUNT_DIGITS_MAX:
                 window.roll(now_ms)
                 window.count = max(window.count, int(text))
+            if window.rule.pool_headers is not None:
+                self._learn_pool(window, headers, window.rule.pool_headers, now_ms)
+
+    def _learn_pool(
+        self, window: _Window, headers: Mapping[str, str], names: tuple[str, str, str], now_ms: int
+    ) -> None:
+        """Raise a count to the share that is used of its pool; wait for the refill of an empty one."""
+        limit, remaining, reset_ms = (_count(headers.get(name)) for name in names)
+        if limit < 1 or not 0 <= remaining <= limit:
+            return
+        window.roll(now_ms)
+        window.count = max(window.count, (limit - remaining) * window.limit // limit)
+        if remaining == 0 and reset_ms > 0:
+            self.block(min(reset_ms, window.rule.window_ms), f"{window.rule.name}: the pool is used up")
 
     def learn_usage(self, usage: Sequence[tuple[str, int]]) -> None:
         """Raise the counts to what an answer says, as (``BudgetRule.name``, count) pairs."""

@@ -103,20 +103,22 @@ TRADE_RULES = ConnectionRules(
 """No message limit is documented for order entry but the request pools: see ``REST_BUDGETS``."""
 
 WINDOW_MS = 30_000
-REST_BUDGETS = {
-    Product.SPOT: (
-        BudgetRule("weight_30s", "weight", WINDOW_MS, 2_000),
-        BudgetRule("orders_30s", "orders", WINDOW_MS, 2_000),
-    ),
-    Product.PERP: (
-        BudgetRule("weight_30s", "weight", WINDOW_MS, 1_000),
-        BudgetRule("orders_30s", "orders", WINDOW_MS, 500),
-    ),
-}
+POOL_HEADERS = ("gw-ratelimit-limit", "gw-ratelimit-remaining", "gw-ratelimit-reset")
+"""What every counted answer says of its pool; 429000 without them is overload, not a used-up pool."""
+
+
+def _rules(weight: int, orders: int) -> tuple[BudgetRule, ...]:
+    return (
+        BudgetRule("weight_30s", "weight", WINDOW_MS, weight, pool_headers=POOL_HEADERS),
+        BudgetRule("orders_30s", "orders", WINDOW_MS, orders, pool_headers=POOL_HEADERS),
+    )
+
+
+REST_BUDGETS = {Product.SPOT: _rules(2_000, 2_000), Product.PERP: _rules(1_000, 500)}
 """Pools of the lowest tier in 30 s: public data 2000 per address of ours, spot 4000 and futures 2000 per
 account. A place weighs 1 on spot and 2 on futures, here as one order: both rules together stay within the
-account's pool, and the first within the public one. Answers state what *remains* of a pool that other
-processes may share; a used-up one is told by 429000."""
+account's pool, and the first within the public one. Answers state what *remains* of a pool, which other
+processes may share: the same share counts as used here, and an empty one is waited for."""
 
 VALIDITY_MS = 5_000
 """A signed request is refused (400002) when its stamp is further off than this."""

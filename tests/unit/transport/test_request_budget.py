@@ -114,3 +114,28 @@ def test_nothing_leaves_inside_a_ban_and_a_shorter_one_does_not_shorten_it() -> 
     clock.now_ms += 120_000
     budget.take(request())
     assert budget.usage()["weight_1m"] == "10/100"
+
+
+POOL = BudgetRule("weight_30s", "weight", 30_000, 2_000, pool_headers=("limit", "remaining", "reset"))
+
+
+def test_the_used_share_of_a_pool_counts_here_and_an_empty_one_is_waited_for() -> None:
+    clock = HandClock()
+    budget = RequestBudget([POOL], clock)
+    budget.learn({"limit": "4000", "remaining": "3000", "reset": "20000"})
+    assert budget.usage() == {"weight_30s": "500/2000"}  # a quarter
+    budget.learn({"limit": "2000", "remaining": "1999", "reset": "20000"})  # of a pool that is hardly used
+    assert budget.usage() == {"weight_30s": "500/2000"}
+    budget.learn({"limit": "4000", "remaining": "0", "reset": "1500"})
+    with pytest.raises(NotSent, match="the pool is used up; not before 1500 ms"):
+        budget.take(request(weight=1, is_reserved=True))
+
+
+@pytest.mark.parametrize("text", ["", "-1", "x", "4001", "9" * 13, "1.5"])
+def test_pools_that_are_none_are_ignored(text: str) -> None:
+    budget = RequestBudget([POOL], HandClock())
+    budget.learn({"limit": "4000", "remaining": text, "reset": "1"})
+    budget.learn({"limit": "0", "remaining": "0", "reset": "1"})
+    budget.learn({"remaining": "0"})
+    assert budget.usage() == {"weight_30s": "0/2000"}
+    assert not budget.is_blocked
