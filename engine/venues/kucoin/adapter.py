@@ -9,7 +9,7 @@ from engine.model.account import Balance, Position
 from engine.model.errors import ConfigError, NotSent, UsageError
 from engine.model.instrument import Instrument, Product
 from engine.model.market import BookSnapshot, DepthSchema
-from engine.model.orders import ExecutionReport, NewOrder, OrderAck, VenueError
+from engine.model.orders import AmendOrder, ExecutionReport, NewOrder, OrderAck, VenueError
 from engine.venues.base import (
     BudgetRule,
     ConnectionPlan,
@@ -187,7 +187,7 @@ class KucoinMarketData:
 
 
 class KucoinTrading:
-    """Private side of one product; implements ``base.TradingAdapter`` and ``base.SignedDialling``.
+    """Private side of one product; implements ``base.TradingAdapter``, ``SignedDialling`` and ``Amending``.
 
     The account must be a classic one. Its private stream is the classic socket of the product's host,
     whatever sockets the market data comes from.
@@ -301,6 +301,26 @@ class KucoinTrading:
             target += f"?symbol={order_entry.plain_text(instrument.symbol)}"
         return self._request("DELETE", target, stamp_ms, self._cancel_label, 1, is_reserved=True)
 
+    def amend_http(self, amend: AmendOrder, instrument: Instrument, stamp_ms: int) -> HttpRequest:
+        """Encode and sign an amend of a spot order, which gives it a new id; ``order_entry.amend_args`` says more.
+
+        Raises:
+            UsageError: futures have no amend.
+        """
+        body = order_entry.amend_args(amend, instrument).encode()
+        target = f"{self._orders_path}/alter"
+        return HttpRequest(
+            method="POST",
+            target=target,
+            label=f"{self._label}.amend",
+            headers=self._signer.headers("POST", target, body, stamp_ms),
+            body=body,
+            content_type="application/json",
+            weight=0,
+            order_count=1,
+            idempotent=False,
+        )
+
     def query_http(
         self, instrument: Instrument, client_order_id: str, venue_order_id: str | None, stamp_ms: int
     ) -> HttpRequest:
@@ -389,6 +409,11 @@ class KucoinTrading:
         """Encode a ``cancel`` request."""
         args = order_entry.cancel_args(self.product, instrument, client_order_id, venue_order_id)
         return order_entry.websocket_request(self.product, request_id, "cancel", args)
+
+    def amend_ws(self, amend: AmendOrder, instrument: Instrument, request_id: str, stamp_ms: int) -> bytes:
+        """Encode a ``modify`` request; raises UsageError as :meth:`amend_http`."""
+        args = order_entry.amend_args(amend, instrument)
+        return order_entry.websocket_request(self.product, request_id, "modify", args)
 
     def query_ws(
         self,

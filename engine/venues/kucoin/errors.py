@@ -8,7 +8,8 @@ The code decides, whatever the HTTP status: business refusals mostly come with 2
 things on the two hosts (``200003``). A time-out of the venue's own proves nothing about an order, nor does
 anything that is not KuCoin's JSON, nor a code that nobody documents.
 
-Source: KuCoin API docs, "Error Code" (spot, futures), seen 2026-08; error bodies captured 2026-09.
+Source: KuCoin API docs, "Error Code" (spot, futures), seen 2026-08; error bodies captured 2026-09; codes of
+neighbouring endpoints as ccxt 4.5.90 lists them.
 """
 
 from __future__ import annotations
@@ -35,17 +36,20 @@ def _rows(codes: str, row: Row) -> dict[str, Row]:
 
 TABLE: dict[str, Row] = {
     # the limits: nothing was done
-    **_rows("429000 200002", (_NO, _R.RATE_LIMIT, _WAIT)),
+    **_rows("429 429000 200002", (_NO, _R.RATE_LIMIT, _WAIT)),
     "1015": (_NO, _R.BANNED, _WAIT),  # the firewall's own
     # the venue is down or slow: a read may be repeated, an order may have happened
-    **_rows("500000 408000 503000", (_MAYBE, _R.OVERLOADED, _READ)),
+    **_rows("500 503 500000 408000 503000", (_MAYBE, _R.OVERLOADED, _READ)),
     # the clock: certainly not accepted
     "400002": (_NO, _R.CLOCK, _RESIGN),
     # over already, or never there
-    **_rows("100001 100004", (_NO, _R.UNKNOWN_ORDER, _READ)),
+    **_rows("100001 100004 126043 130103 130108", (_NO, _R.UNKNOWN_ORDER, _READ)),
     # a client id that was used: perhaps by an earlier attempt of ours, so ask
     **_rows("126033 126044", (_MAYBE, _R.DUPLICATE_CLIENT_ORDER_ID, _READ)),
-    **_rows("200004 300003 330008 230003", (_NO, _R.INSUFFICIENT_FUNDS, _NEVER)),
+    **_rows(
+        "200004 210021 230003 260100 300003 330008 126013 130105 130203 130301",
+        (_NO, _R.INSUFFICIENT_FUNDS, _NEVER),
+    ),
     **_rows("600100 600101 600203", (_NO, _R.QTY_FILTER, _NEVER)),
     **_rows("400330 400370 400760 300011 300012", (_NO, _R.PRICE_BAND, _NEVER)),
     "300009": (_NO, _R.REDUCE_ONLY, _NEVER),
@@ -54,11 +58,15 @@ TABLE: dict[str, Row] = {
     **_rows("400200 400600 900001 404000", (_NO, _R.NOT_TRADING, _NEVER)),
     # the account or the key
     **_rows(
-        "400001 400003 400004 400005 400006 400007 400008 400009 400011 400012 400500 411100 112010",
+        "401 403 400001 400003 400004 400005 400006 400007 400008 400009 400011 400012 400303 400401 400500"
+        " 411100 112010 101030",
         (_NO, _R.AUTH, _NEVER),
     ),
     # what we sent was not understood
-    **_rows("400000 400100 415000 4001002", (_NO, _R.MALFORMED, _NEVER)),
+    **_rows(
+        "400 405 406 415 103000 210014 300000 400000 400100 400400 401000 415000 900014 4001002",
+        (_NO, _R.MALFORMED, _NEVER),
+    ),
     # a wrong path, or an order that is not there: neither may pass for the other
     "404": (_MAYBE, _R.OTHER, _READ),
 }
@@ -83,10 +91,17 @@ _TEXTS: tuple[tuple[re.Pattern[str], Row], ...] = (
     (re.compile(r"price"), (_NO, _R.PRICE_FILTER, _NEVER)),
 )
 """What the codes of several meanings say, tried in this order on lower-case text."""
-_BY_TEXT = frozenset({"400100", "600100", "600101", "600203"})
+_BY_TEXT = frozenset({"400100", "600100", "600101", "600203", "300000", "210014", "103000"})
 
-_WAITS_MS = {"200002": 10_000, "1015": 30_000}
-"""How long the documents say to wait; a used-up pool (429000) is refilled within 30 s."""
+_SLOW = re.compile(r"time[ -]?out|timed out|try again later")
+"""Told with codes that mean something else ("can't cancel, system timeout"): nothing is proven then."""
+_DECIDED_BEFORE = frozenset({_R.RATE_LIMIT, _R.BANNED, _R.CLOCK, _R.AUTH})
+"""What the gateway says without having looked at the order."""
+
+_WAITS_MS = {"429": 1_000, "429000": 1_000, "200002": 10_000, "1015": 30_000}
+"""How long to wait: the documents' word for 200002 and 1015. A used-up pool (429000) says itself when it is
+refilled, in a header that the request budget reads; 429000 without it is overload, not our own doing, and may
+be followed by another attempt at once."""
 
 _ORDER_CHECKS = re.compile(r"[346][0-9]{5}", re.ASCII)
 """Codes that a gateway or a risk check gives before an order exists, listed above or not."""
@@ -122,8 +137,10 @@ def classify(
 
 def _row(product: Product, status: int, code: str, text: str) -> Row:
     row = _BY_PRODUCT[product].get(code) or TABLE.get(code)
+    lower = text.lower()
+    if _SLOW.search(lower) and (row is None or row[1] not in _DECIDED_BEFORE):
+        return _MAYBE, _R.OVERLOADED, _READ
     if code in _BY_TEXT or row is None:
-        lower = text.lower()
         told = next((each for pattern, each in _TEXTS if pattern.search(lower)), None)
         if row is not None:
             row = told or row

@@ -24,6 +24,7 @@ import msgspec
 from engine.model.errors import ProtocolViolation, UsageError
 from engine.model.instrument import Instrument, Product
 from engine.model.orders import (
+    AmendOrder,
     NewOrder,
     OrderAck,
     OrderState,
@@ -127,6 +128,37 @@ def cancel_args(
     return f'{{{symbol},"clientOid":"{checked_client_id(client_order_id)}"}}'
 
 
+def amend_args(amend: AmendOrder, instrument: Instrument) -> str:
+    """Return the arguments of a spot amend, over REST and WebSocket alike.
+
+    The venue makes a new order of it: with a new id, at the end of its price's queue; our id is kept. Its
+    ``newSize`` is the whole size, what was filled included: an order filled that far ends.
+
+    Raises:
+        UsageError: the order cannot be named, or its price or quantity are none.
+    """
+    if instrument.product is not Product.SPOT:
+        raise UsageError(
+            f"kucoin {instrument.universal}: futures orders cannot be amended; cancel and place anew"
+        )
+    problem = ""
+    if amend.universal != instrument.universal:
+        problem = f"the order is for {amend.universal}"
+    elif amend.qty <= 0 or amend.price <= 0:
+        problem = f"an order needs a positive qty and price, not {amend.qty} and {amend.price}"
+    if problem:
+        raise UsageError(f"kucoin {instrument.universal}: {problem}")
+    if amend.venue_order_id:
+        named = f'"orderId":"{checked_venue_id(amend.venue_order_id)}"'
+    else:
+        named = f'"clientOid":"{checked_client_id(amend.client_order_id)}"'
+    return (
+        f'{{"symbol":"{plain_text(instrument.symbol)}",{named}'
+        f',"newPrice":"{plain(amend.price, instrument.price_scale)}"'
+        f',"newSize":"{qty_out(amend.qty, instrument)}"}}'
+    )
+
+
 def target_path(client_order_id: str, venue_order_id: str | None) -> str:
     """Return the end of a path that names an order: ``1234`` or ``client-order/a1``; raises UsageError."""
     if venue_order_id:
@@ -160,7 +192,7 @@ def checked_client_id(text: str) -> str:
 
 
 def websocket_request(product: Product, request_id: str, operation: str, args: str) -> bytes:
-    """Return a request of the order-entry connection; ``operation`` is ``order`` or ``cancel``."""
+    """Return a request of the order-entry connection; ``operation`` is ``order``, ``cancel`` or ``modify``."""
     return f'{{"id":"{request_id}","op":"{_OPERATIONS[product]}.{operation}","args":{args}}}'.encode()
 
 
@@ -193,9 +225,10 @@ class OrderRow(msgspec.Struct, gc=False):
 
 
 class _Accepted(msgspec.Struct, gc=False):
-    """What acknowledges a place or a cancel; which of the ids is told depends on the request."""
+    """What acknowledges a place, a cancel or an amend; which of the ids is told depends on the request."""
 
     orderId: str | None = None  # noqa: N815
+    newOrderId: str | None = None  # noqa: N815
     clientOid: str | None = None  # noqa: N815
     cancelledOrderIds: list[str] | None = None  # noqa: N815
     id: str | None = None
@@ -291,9 +324,10 @@ def _venue_id(text: str) -> str:
 def _accepted(data: _Accepted, venue_utc_ns: int | None = None) -> OrderAck | VenueError:
     """Return an acknowledgement: accepted, and nothing later.
 
-    A cancel by our id is answered with that id alone: ``venue_order_id`` is then "".
+    A cancel by our id is answered with that id alone: ``venue_order_id`` is then "". An amend names the id
+    that the order has from now on.
     """
-    order_id = data.orderId or ""
+    order_id = data.newOrderId or data.orderId or ""
     if data.cancelledOrderIds is not None:
         if not data.cancelledOrderIds:
             return VenueError(
