@@ -49,6 +49,9 @@ FAULTS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("unknown_event", {"count": 1}),
 )
 
+FEWEST_LEVELS = 50
+"""A LIVE book has at least so many a side, if the exchange has: no venue's stream keeps a narrower window."""
+
 
 class Checker:
     """Compares books with the truth, and counts."""
@@ -97,9 +100,16 @@ def _plain(text: str) -> str:
 def _compare(mine: list[list[str]], theirs: list[list[str]], horizon: Decimal, is_bid: bool) -> str:
     """Return what differs, "" when nothing does.
 
-    A snapshot has 1000 levels: down to its worst price a book knows every level, and must equal the truth.
-    Beyond that it knows what it was told since, and each of those levels must be true.
+    Down to the worst price of its snapshot a book knows every level, and must equal the truth. Beyond that it
+    knows what it was told since, and each of those levels must be true. Streams that keep a window take away
+    what better levels push out of it: there the book's own worst price may be better than the snapshot's,
+    and down to that one everything is known.
     """
+    if len(mine) < min(FEWEST_LEVELS, len(theirs)):
+        return f"only {len(mine)} levels of {len(theirs)}"
+    if mine:
+        worst = Decimal(mine[-1][0])
+        horizon = max(horizon, worst) if is_bid else min(horizon, worst)
 
     def inside(rows: list[list[str]]) -> list[list[str]]:
         return [row for row in rows if (Decimal(row[0]) >= horizon) == is_bid or Decimal(row[0]) == horizon]
