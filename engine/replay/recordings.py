@@ -5,6 +5,7 @@ untouched. Nothing here knows a venue beyond how such files name a stream or a s
 
     hftbacktest     <receive time, UTC ns> <message>       a REST depth body stands between the frames
     cryptofeed ws   <url> <-> <unix s>                     first line, then
+                    <url> <- <unix s>: <message>           sent, not received: left out
                     <unix s>: <message>
     cryptofeed http <url> -> <unix s>: <body>
     jsonl           <message>                              no times
@@ -84,11 +85,18 @@ class RecordingError(EngineError):
 
 _NS_LINE = re.compile(rb"([0-9]{18,19}) (?=[\[{])")
 _WS_HEAD = re.compile(rb"wss?://\S+ <-> [0-9]{9,11}(?:\.[0-9]+)?")
+_WS_SENT = re.compile(rb"wss?://\S+ <- [0-9]{9,11}(?:\.[0-9]+)?: ")
 _WS_LINE = re.compile(rb"([0-9]{9,11})(?:\.([0-9]{1,9}))?: (?=[\[{])")
 _HTTP_LINE = re.compile(rb"(https?://\S+) -> ([0-9]{9,11})(?:\.([0-9]{1,9}))?: (?=[\[{])")
 _CONFIGURATION = b"configuration: "
 _STREAM = re.compile(rb'\{"stream":"([^"\\]{1,200})"')
 _SNAPSHOT_HEAD = b'{"lastUpdateId":'
+_SNAPSHOT_PATHS = ("/depth", "/orderbook/level2", "/level2/snapshot")
+_LISTING_PATHS = (
+    "/exchangeInfo", "/public/instruments", "/instruments-info", "/contracts/active", "/api/v2/symbols",
+    "/symbols/details", "/public/details", "/market/instrument",
+)  # fmt: skip
+_FAILURE = re.compile(rb'\{"code":\s*"?-?(?!0\b|1000\b|200000\b)[0-9]+')
 
 
 def read_recordings(paths: Iterable[Path]) -> Iterator[Record]:
@@ -198,7 +206,7 @@ class _Parser:
             match = self._match(_NS_LINE, line, number, "<UTC ns> <message>")
             yield self._message(int(match[1]), line[match.end() :], number)
         elif layout is RecordFormat.CRYPTOFEED_WS:
-            if _WS_HEAD.fullmatch(line):  # a reconnect
+            if _WS_HEAD.fullmatch(line) or _WS_SENT.match(line):  # a reconnect, or what the client said
                 return
             match = self._match(_WS_LINE, line, number, "<unix s>: <message>")
             yield self._message(_unix_ns(match[1], match[2]), line[match.end() :], number)
@@ -234,8 +242,10 @@ def _unix_ns(seconds: bytes, fraction: bytes | None) -> int:
 def _http_kind(url: str, body: bytes) -> tuple[RecordKind, str]:
     parts = urlsplit(url)
     symbol = parse_qs(parts.query).get("symbol", [""])[0]
-    if parts.path.endswith("/depth") and body.startswith(_SNAPSHOT_HEAD):
+    if _FAILURE.match(body):
+        return RecordKind.HTTP, symbol
+    if parts.path.endswith(_SNAPSHOT_PATHS):
         return RecordKind.SNAPSHOT, symbol
-    if parts.path.endswith("/exchangeInfo"):
+    if parts.path.endswith(_LISTING_PATHS):
         return RecordKind.INSTRUMENTS, symbol
     return RecordKind.HTTP, symbol

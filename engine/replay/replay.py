@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,28 @@ from engine.book.l2 import BookLike, DepthFeedLike, levels_text, new_book, new_f
 from engine.book.sync import BookSync
 from engine.model.errors import ProtocolViolation, UsageError
 from engine.model.instrument import Instrument, InstrumentStatus, Product
+from engine.model.market import DepthSchema, Feed
 from engine.replay.recordings import Record, RecordKind, read_recordings
-from engine.venues.base import MarketDataAdapter
+from engine.venues.base import MarketDataAdapter, Recorded, RecordedDialect
 
 DEFAULT_SCALE = 8
-"""Decimals of prices and quantities where no listing was given: enough for every text of 8 decimals."""
+"""Decimals of prices and quantities where no listing was given, unless the recording has more."""
+DIGITS_MAX = 18
+"""What an int64 holds of any number."""
+
+Scales = dict[str, tuple[int, int]]
+"""Venue symbol to decimals of prices and of quantities."""
+
+_LEVEL = re.compile(rb'[\[,:]\s*"([0-9]{1,18})(?:\.([0-9]{1,18}))?",\s*"([0-9]{1,18})(?:\.([0-9]{1,18}))?"')
+
+
+class _Dialect:
+    """One shape of depth frames with the feed that takes them."""
+
+    def __init__(self, told: RecordedDialect) -> None:
+        self.told = told
+        self.feed: DepthFeedLike = new_feed(told.schema)
+        self.feed.stages = 0
 
 
 class Replay:
@@ -24,23 +42,25 @@ class Replay:
 
     Args:
         listing: the venue's instruments, for exact scales and universal names; without it symbols are
-            shown as the venue writes them, at 8 decimals.
+            shown as the venue writes them, and quantities in the venue's own units.
+        scales: decimals by symbol, for those that no listing names.
     """
 
-    def __init__(self, adapter: MarketDataAdapter, listing: Iterable[Instrument] = ()) -> None:
+    def __init__(
+        self, adapter: MarketDataAdapter, listing: Iterable[Instrument] = (), scales: Scales | None = None
+    ) -> None:
         self._adapter = adapter
         self._listing = {each.symbol: each for each in listing}
-        self._combined: DepthFeedLike = new_feed(adapter.schema)
-        self._raw: DepthFeedLike = new_feed(adapter.raw_schema())
+        self._scales = scales or {}
+        self._dialects = [_Dialect(each) for each in dialects_of(adapter)]
         self._syncs: dict[str, BookSync] = {}
         self._instruments: dict[str, Instrument] = {}
         self._by_id: dict[int, BookSync] = {}
-        self._streams: set[str] = set()
+        self._routes: set[str] = set()
         self._pending: list[Record] = []
         self._now = 0
-        for feed in (self._combined, self._raw):
-            feed.stages = 0
-            feed.on_attention = self._attend
+        for dialect in self._dialects:
+            dialect.feed.on_attention = self._attend
 
     def run(self, records: Iterable[Record]) -> None:
         """Feed every record in order.
@@ -61,32 +81,50 @@ class Replay:
                 }
 
     def _frame(self, record: Record) -> None:
-        if record.name:
-            if record.name not in self._streams:
-                self._streams.add(record.name)
-                symbol = self._adapter.depth_symbol(record.name)
-                if symbol is not None:
-                    self._serve(symbol, self._combined, record.name)
-            self._combined.feed_code(record.payload, self._now, self._now)
-            return
-        symbol = _raw_symbol(record.payload)
-        if symbol is not None:
-            route = f"depthUpdate\n{symbol}"
-            if route not in self._streams:
-                self._streams.add(route)
-                self._serve(symbol, self._raw, route)
-            self._raw.feed_code(record.payload, self._now, self._now)
+        for dialect in self._dialects:
+            translate = dialect.told.translate
+            payload = translate(record.payload) if translate else record.payload
+            if dialect.feed.feed_code(payload, self._now, self._now) != Feed.PASS:
+                break
+            route = route_of(payload, dialect.told.schema)
+            if route is None:
+                continue
+            if route in self._routes:
+                break
+            self._routes.add(route)
+            symbol = dialect.told.symbol_of(route)
+            if symbol is not None:
+                self._serve(symbol, dialect.feed, route, dialect.told.schema.is_in_band)
+                dialect.feed.feed_code(payload, self._now, self._now)
+            break
+        for sync in self._syncs.values():
+            if sync.book.is_live:
+                sync.tick(self._now)
 
-    def _serve(self, symbol: str, feed: DepthFeedLike, route: str) -> None:
+    def _serve(self, symbol: str, feed: DepthFeedLike, route: str, is_in_band: bool) -> None:
         sync = self._syncs.get(symbol)
         if sync is not None:
             raise UsageError(f"{symbol} has two depth streams in these files; replay one of them")
         instrument = self._listing.get(symbol) or _unlisted(
-            self._adapter.venue, self._adapter.product, symbol
+            self._adapter.venue, self._adapter.product, symbol, self._scales.get(symbol)
         )
-        book = new_book(symbol, instrument.price_scale, instrument.qty_scale, len(self._syncs) + 1)
+        book = new_book(
+            symbol,
+            instrument.price_scale,
+            instrument.qty_scale,
+            len(self._syncs) + 1,
+            instrument.contract_size,
+        )
         feed.add(route, book)
-        sync = BookSync(book, feed, _no_request, _no_change, frames_max=1_000_000, bytes_max=1 << 30)
+        sync = BookSync(
+            book,
+            feed,
+            _no_request,
+            _no_change,
+            frames_max=1_000_000,
+            bytes_max=1 << 30,
+            is_in_band=is_in_band,
+        )
         sync.begin("waiting for a snapshot")
         self._syncs[symbol] = sync
         self._instruments[symbol] = instrument
@@ -142,25 +180,87 @@ def _no_change(sync: BookSync, cause: str) -> None:
     """A replay tells at its end."""
 
 
-def _raw_symbol(payload: bytes) -> str | None:
-    """Return the symbol of an unwrapped depth frame."""
-    if b'"depthUpdate"' not in payload[:64]:
+def dialects_of(adapter: MarketDataAdapter) -> list[RecordedDialect]:
+    """Return the shapes in which depth frames of this product may have been recorded."""
+    if isinstance(adapter, Recorded):
+        return list(adapter.recorded_dialects())
+    return [RecordedDialect(adapter.schema, adapter.depth_symbol)]
+
+
+def route_of(payload: bytes, schema: DepthSchema) -> str | None:
+    """Return the values of the schema's route keys, wherever the frame has them; None for any other frame."""
+    if not all(key.encode() in payload for key in schema.route_keys):
         return None
     try:
-        symbol = json.loads(payload).get("s")
-    except (ValueError, AttributeError, RecursionError):
+        frame = json.loads(payload)
+    except (ValueError, RecursionError):
         return None
-    return symbol if isinstance(symbol, str) else None
+    found: dict[str, str] = {}
+    for each in _objects(frame, schema):
+        for key in schema.route_keys:
+            if isinstance(each.get(key), str):
+                found.setdefault(key, each[key])
+    if len(found) < len(schema.route_keys):
+        return None
+    return "\n".join(found[key] for key in schema.route_keys)
 
 
-def _unlisted(venue: str, product: Product, symbol: str) -> Instrument:
+def _objects(value: object, schema: DepthSchema) -> Iterator[dict[str, Any]]:
+    """Yield the frame and the objects that the schema descends into."""
+    if not isinstance(value, dict):
+        return
+    yield value
+    for key in schema.containers:
+        yield from _objects(value.get(key), schema)
+    for key in schema.array_containers:
+        inner = value.get(key)
+        if isinstance(inner, list) and len(inner) == 1:
+            yield from _objects(inner[0], schema)
+
+
+def _unlisted(venue: str, product: Product, symbol: str, scales: tuple[int, int] | None = None) -> Instrument:
     """Return an instrument for a symbol of which nothing but the name is known."""
+    price_scale, qty_scale = scales or (DEFAULT_SCALE, DEFAULT_SCALE)
     return Instrument(
         venue=venue, product=product, symbol=symbol, universal=symbol, base="", quote="", settle=None,
-        status=InstrumentStatus.TRADING, price_scale=DEFAULT_SCALE, qty_scale=DEFAULT_SCALE, tick_size=1,
+        status=InstrumentStatus.TRADING, price_scale=price_scale, qty_scale=qty_scale, tick_size=1,
         lot_size=1, market_lot_size=1, price_min=0, price_max=0, qty_min=0, qty_max=0, market_qty_max=0,
         notional_min=Decimal(0), notional_max=Decimal(0),
     )  # fmt: skip
+
+
+def recorded_scales(adapter: MarketDataAdapter, records: Iterable[Record]) -> Scales:
+    """Return the decimals that the levels of each symbol were recorded with, at least ``DEFAULT_SCALE``.
+
+    Fewer where the largest number would not fit an int64 otherwise.
+    """
+    dialects = dialects_of(adapter)
+    seen: dict[str, list[int]] = {}
+    for record in records:
+        symbol: str | None = record.name
+        if record.kind is RecordKind.FRAME:
+            symbol = next(
+                (
+                    found
+                    for each in dialects
+                    if (route := route_of(record.payload, each.schema)) is not None
+                    and (found := each.symbol_of(route)) is not None
+                ),
+                None,
+            )
+        elif record.kind is not RecordKind.SNAPSHOT:
+            symbol = None
+        if symbol is not None:
+            digits = seen.setdefault(symbol, [0, 0, DEFAULT_SCALE, DEFAULT_SCALE])
+            for whole, part, qty_whole, qty_part in _LEVEL.findall(record.payload):
+                digits[0] = max(digits[0], len(whole))
+                digits[1] = max(digits[1], len(qty_whole))
+                digits[2] = max(digits[2], len(part))
+                digits[3] = max(digits[3], len(qty_part))
+    return {
+        symbol: (min(digits[2], DIGITS_MAX - digits[0]), min(digits[3], DIGITS_MAX - digits[1]))
+        for symbol, digits in seen.items()
+    }
 
 
 def replay_files(
@@ -171,11 +271,15 @@ def replay_files(
     Raises:
         RecordingError: a file cannot be read. ProtocolViolation, UsageError: see :meth:`Replay.run`.
     """
+    paths = list(files)
     listing: list[Instrument] = []
+    scales: Scales = {}
     if listing_file is not None:
         listing = list(_listing(adapter, listing_file))
-    replay = Replay(adapter, listing)
-    replay.run(read_recordings(files))
+    else:
+        scales = recorded_scales(adapter, read_recordings(paths))
+    replay = Replay(adapter, listing, scales)
+    replay.run(read_recordings(paths))
     return replay.results(with_levels)
 
 

@@ -254,11 +254,7 @@ class MarketDataAdapter(Protocol):
         ...
 
     def depth_symbol(self, stream: str) -> str | None:
-        """Return the venue's symbol of a depth stream's name, None for any other stream (for replays)."""
-        ...
-
-    def raw_schema(self) -> DepthSchema:
-        """Return the schema of recorded frames that lack the connection's wrapper (for replays)."""
+        """Return the venue's symbol of a depth route, None for any other stream (for replays)."""
         ...
 
     def snapshot_request(self, instrument: Instrument) -> HttpRequest:
@@ -493,4 +489,28 @@ class Amending(Protocol):
 
     def amend_ws(self, amend: AmendOrder, instrument: Instrument, request_id: str, stamp_ms: int) -> bytes:
         """Encode an amend over the WebSocket order entry; raises as ``amend_http``."""
+        ...
+
+
+class RecordedDialect(msgspec.Struct, frozen=True):
+    """One way in which depth frames of a venue product were recorded.
+
+    Attributes:
+        schema: what such frames follow.
+        symbol_of: a route's venue symbol, None for streams that are no depth of this product.
+        translate: makes a frame of an older protocol generation what the schema reads, or ``None`` where
+            nothing has to be made. It may remember earlier frames; a replay asks for dialects of its own.
+    """
+
+    schema: DepthSchema
+    symbol_of: Callable[[str], str | None]
+    translate: Callable[[bytes], bytes] | None = None
+
+
+@runtime_checkable
+class Recorded(Protocol):
+    """Offered besides ``MarketDataAdapter`` where recordings come in other shapes than today's stream."""
+
+    def recorded_dialects(self) -> Sequence[RecordedDialect]:
+        """Return every shape in which depth frames of this product were recorded, today's first."""
         ...

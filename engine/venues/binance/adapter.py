@@ -9,7 +9,7 @@ import msgspec
 from engine.model.account import Balance, Position
 from engine.model.errors import ConfigError
 from engine.model.instrument import Instrument, Product
-from engine.model.market import BookSnapshot, DepthSchema
+from engine.model.market import BookSnapshot
 from engine.model.orders import ExecutionReport, NewOrder, OrderAck, VenueError
 from engine.venues.base import (
     BudgetRule,
@@ -19,6 +19,7 @@ from engine.venues.base import (
     HttpRequest,
     MarketEvent,
     PrivateEvent,
+    RecordedDialect,
     Topic,
 )
 from engine.venues.binance import account, errors, instruments, market_data, order_entry
@@ -115,9 +116,13 @@ class BinanceMarketData:
         """Return the symbol of a diff stream's name."""
         return market_data.depth_symbol(stream)
 
-    def raw_schema(self) -> DepthSchema:
-        """Return the schema of frames without the combined-stream wrapper, routed ``depthUpdate``, symbol."""
-        return market_data.depth_schema(self.product, is_raw=True)
+    def recorded_dialects(self) -> list[RecordedDialect]:
+        """Return combined frames, and those without the wrapper, which are routed ``depthUpdate``, symbol."""
+        raw = market_data.depth_schema(self.product, is_raw=True)
+        return [
+            RecordedDialect(self.schema, market_data.depth_symbol),
+            RecordedDialect(raw, market_data.raw_depth_symbol),
+        ]
 
     def snapshot_request(self, instrument: Instrument) -> HttpRequest:
         """Return the depth request: 1000 levels."""

@@ -93,6 +93,12 @@ def depth_stream(product: Product, symbol: str, speed: str) -> str:
 _DEPTH_STREAM = re.compile(r"(.+)@depth(?:@[0-9]+ms)?")
 
 
+def raw_depth_symbol(route: str) -> str | None:
+    """Return the symbol of an unwrapped depth frame's route, ``depthUpdate\\nBTCUSDT``, else None."""
+    event, _, symbol = route.partition("\n")
+    return symbol if event == "depthUpdate" and symbol else None
+
+
 def depth_symbol(stream: str) -> str | None:
     """Return the symbol of a diff stream's name, None for any other stream (partial books included)."""
     match = _DEPTH_STREAM.fullmatch(stream)

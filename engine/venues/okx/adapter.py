@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from engine.model.account import Balance, Position
 from engine.model.errors import ConfigError, NotSent, UsageError
 from engine.model.instrument import Instrument, Product
-from engine.model.market import BookSnapshot, DepthSchema
+from engine.model.market import BookSnapshot
 from engine.model.orders import ExecutionReport, NewOrder, OrderAck, VenueError
 from engine.venues.base import (
     BudgetRule,
@@ -17,6 +17,7 @@ from engine.venues.base import (
     HttpRequest,
     MarketEvent,
     PrivateEvent,
+    RecordedDialect,
     Topic,
 )
 from engine.venues.okx import account, errors, frames, instruments, market_data, order_entry, user_data
@@ -36,6 +37,7 @@ from engine.venues.okx.endpoints import (
     VENUE,
     weight_of,
 )
+from engine.venues.okx.recorded import ChecksumChain
 from engine.venues.okx.signing import OkxSigner
 
 _DEMO_HEADER = b"x-simulated-trading: 1\r\n"
@@ -124,9 +126,9 @@ class OkxMarketData:
         """Return the symbol of a depth stream's name."""
         return market_data.depth_symbol(stream)
 
-    def raw_schema(self) -> DepthSchema:
-        """Return the schema of recorded frames: there is no wrapper that they could lack."""
-        return self.schema
+    def recorded_dialects(self) -> list[RecordedDialect]:
+        """Return today's frames; those recorded before they had ids are given what proves as much."""
+        return [RecordedDialect(self.schema, market_data.depth_symbol, ChecksumChain().translate)]
 
     def snapshot_request(self, instrument: Instrument) -> HttpRequest:
         """Return the REST book request: for audits, because it cannot be joined with the stream."""
