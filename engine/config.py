@@ -20,7 +20,7 @@ import msgspec
 from engine.model.errors import ConfigError
 
 Environment = Literal["sim", "testnet", "live"]
-VENUES = ("binance", "okx")
+VENUES = ("binance", "kucoin", "okx")
 """Venues this build can talk to; wiring has the adapters."""
 
 _INSTANCE = re.compile(r"^[a-z0-9]{1,4}$")
@@ -131,6 +131,19 @@ class VenueSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Venue's own word for the public trades of perpetuals (Binance: "trade", "aggTrade"); empty: "trade"."""
     region: str = ""
     """Which of the venue's sites a key belongs to, where it has several (OKX: "global", "eea", "us")."""
+    streams: str = ""
+    """Which public interface serves market data, where the venue has two (KuCoin: "unified", "classic");
+    empty: the newer."""
+    account: str = ""
+    """What kind of account the key belongs to, where orders depend on it (KuCoin: "classic", "unified");
+    empty: "classic"."""
+    margin_mode: str = ""
+    """As the account has it set for its contracts, where orders must repeat it (KuCoin: "isolated", "cross");
+    empty: "isolated"."""
+    leverage: int = 0
+    """Of orders that open a position, where orders must say it (KuCoin); 0: 1."""
+    key_version: int = 0
+    """As the venue lists it for the key, where it has several (KuCoin: 2 or 3); 0: the newest."""
     credentials: str = ""
     """Name prefix of the key variables; empty: the venue's name in capitals."""
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from engine.config import Config, VenueSection, key_values
@@ -21,6 +21,9 @@ from engine.venues.base import (
 from engine.venues.binance import capabilities as binance_capabilities
 from engine.venues.binance import endpoints as binance_endpoints
 from engine.venues.binance.adapter import BinanceMarketData, BinanceTrading
+from engine.venues.kucoin import capabilities as kucoin_capabilities
+from engine.venues.kucoin import endpoints as kucoin_endpoints
+from engine.venues.kucoin.adapter import KucoinMarketData, KucoinTrading
 from engine.venues.okx import capabilities as okx_capabilities
 from engine.venues.okx import endpoints as okx_endpoints
 from engine.venues.okx.adapter import OkxMarketData, OkxTrading
@@ -37,6 +40,7 @@ class Venue:
         real: addresses by environment, then by region; "" is the region where none is said.
         refused: environments that must not be used, and why.
         capabilities: what each product offers.
+        own_keys: keys of its section that few venues have, each with its values.
     """
 
     market_data: Callable[[Product, Endpoints, VenueSection], MarketDataAdapter]
@@ -44,6 +48,7 @@ class Venue:
     real: Mapping[str, Mapping[str, Addresses]]
     refused: Mapping[str, str]
     capabilities: Mapping[Product, Capabilities]
+    own_keys: Mapping[str, Sequence[object]] = field(default_factory=dict)
 
 
 def _binance_market(product: Product, endpoints: Endpoints, section: VenueSection) -> MarketDataAdapter:
@@ -56,6 +61,24 @@ def _okx_regions(regions: Mapping[str, Endpoints]) -> dict[str, Addresses]:
     return {"": named["global"], **named}
 
 
+def _kucoin_trading(
+    product: Product,
+    endpoints: Endpoints,
+    keys: Credentials,
+    known: dict[str, Instrument],
+    section: VenueSection,
+) -> TradingAdapter:
+    return KucoinTrading(
+        product,
+        endpoints,
+        keys,
+        known,
+        key_version=section.key_version or 3,
+        margin_mode=(section.margin_mode or "isolated").upper(),
+        leverage=section.leverage or 1,
+    )
+
+
 _VENUES: dict[str, Venue] = {
     "binance": Venue(
         market_data=_binance_market,
@@ -65,6 +88,24 @@ _VENUES: dict[str, Venue] = {
         real={"live": {"": binance_endpoints.LIVE}, "testnet": {"": binance_endpoints.TESTNET}},
         refused={},
         capabilities=binance_capabilities.CAPABILITIES,
+    ),
+    "kucoin": Venue(
+        market_data=lambda product, endpoints, section: KucoinMarketData(
+            product, endpoints, section.depth_speed, section.streams or "unified"
+        ),
+        trading=_kucoin_trading,
+        real={
+            "live": {"": kucoin_endpoints.REGIONS["global"], **kucoin_endpoints.REGIONS},
+            "testnet": {},
+        },
+        refused={"testnet": "KuCoin has no test network"},
+        capabilities=kucoin_capabilities.CAPABILITIES,
+        own_keys={
+            "streams": ("unified", "classic"),
+            "margin_mode": ("isolated", "cross"),
+            "leverage": range(1, 126),
+            "key_version": (2, 3),
+        },
     ),
     "okx": Venue(
         market_data=lambda product, endpoints, section: OkxMarketData(
@@ -125,8 +166,25 @@ def _real(venue: str, section: VenueSection) -> Addresses:
 def market_data_adapter(
     venue: str, product: Product, endpoints: Endpoints, section: VenueSection
 ) -> MarketDataAdapter:
-    """Return the public face of a venue product."""
+    """Return the public face of a venue product.
+
+    Raises:
+        ConfigError: the section says something that this venue does not have.
+    """
+    _check_own_keys(venue, section)
     return _VENUES[venue].market_data(product, endpoints, section)
+
+
+_OWN_KEYS = ("streams", "account", "margin_mode", "leverage", "key_version")
+
+
+def _check_own_keys(venue: str, section: VenueSection) -> None:
+    for key in _OWN_KEYS:
+        value, known = getattr(section, key), _VENUES[venue].own_keys.get(key, ())
+        if value and value not in known:
+            shown = f'"{value}"' if isinstance(value, str) else value
+            has = f"{known[0]} to {known[-1]}" if isinstance(known, range) else ", ".join(map(str, known))
+            raise ConfigError(f"venues.{venue}.{key} = {shown}: {venue} has {has or 'no such choice'}")
 
 
 def check_section(venue: str, section: VenueSection) -> None:

@@ -53,16 +53,14 @@ MARGIN_MODES = ("ISOLATED", "CROSS")
 
 
 class KucoinMarketData:
-    """Public data of one product; implements ``base.MarketDataAdapter``.
+    """Public data of one product; implements ``base.MarketDataAdapter`` and ``base.SignedReading``.
 
     Args:
         product: spot or linear perpetual contracts.
         endpoints: where to connect; ``endpoints.py`` says what each base means.
         speed: depth cadence word of the unified streams, "" for the only one.
         streams: "unified" (no token, snapshots on the stream) or "classic" (a token before each connect,
-            snapshots over REST).
-        credentials, stamp_ms: with both, the classic spot book is asked for whole, signed at ``stamp_ms()``
-            (venue time); without, the venue gives its best 100 levels a side.
+            snapshots over REST: whole spot books are for signed requests, others get 100 levels a side).
 
     Raises:
         ConfigError: the cadence or the kind of streams is none of the venue's.
@@ -76,8 +74,6 @@ class KucoinMarketData:
         endpoints: Endpoints,
         speed: str = "",
         streams: str = "unified",
-        credentials: Credentials | None = None,
-        stamp_ms: Callable[[], int] | None = None,
     ) -> None:
         if streams not in STREAMS:
             raise ConfigError(f'venues.kucoin.streams = "{streams}": KuCoin has {", ".join(STREAMS)}')
@@ -89,11 +85,17 @@ class KucoinMarketData:
         self.schema = market_data.depth_schema(product, self._is_classic)
         self.rest_budgets = REST_BUDGETS[product]
         self._endpoints = endpoints
-        self._signer = KucoinSigner(credentials) if credentials is not None and stamp_ms is not None else None
-        self._stamp_ms = stamp_ms
+        self._sign: Callable[[str, str], bytes] | None = None
         self._label = f"{VENUE}.{product.value}"
         self._decoder = frames.MarketDecoder(product)
         self._is_spot = product is Product.SPOT
+
+    def sign_reads(
+        self, credentials: Credentials, stamp_ms: Callable[[], int], key_version: int = 3
+    ) -> None:
+        """Sign what the venue gives to signed requests only: whole spot books."""
+        signer = KucoinSigner(credentials, key_version)
+        self._sign = lambda method, target: signer.headers(method, target, b"", stamp_ms())
 
     def _read(self, target: str, label: str, weight: int) -> HttpRequest:
         return HttpRequest(method="GET", target=target, label=f"{self._label}.{label}", weight=weight)
@@ -154,14 +156,14 @@ class KucoinMarketData:
         symbol = order_entry.plain_text(instrument.symbol)
         if not self._is_spot:
             return self._read(f"/api/v1/level2/snapshot?symbol={symbol}", "book", 3)
-        if self._signer is None or self._stamp_ms is None:
+        if self._sign is None:
             return self._read(f"/api/v1/market/orderbook/level2_100?symbol={symbol}", "book", 4)
         target = f"/api/v3/market/orderbook/level2?symbol={symbol}"
         return HttpRequest(
             method="GET",
             target=target,
             label=f"{self._label}.book",
-            headers=self._signer.headers("GET", target, b"", self._stamp_ms()),
+            headers=self._sign("GET", target),
             weight=3,
         )
 

@@ -35,7 +35,7 @@ from engine.model.orders import (
     TimeInForce,
     VenueError,
 )
-from engine.venues.kucoin.endpoints import ORDERS_PAGE
+from engine.venues.kucoin.endpoints import ORDERS_PAGE, REST_BUDGETS
 from engine.venues.kucoin.errors import OK, classify, decode_error, error_in, undecodable
 from engine.venues.kucoin.frames import SIDES
 from engine.venues.kucoin.numbers import (
@@ -247,8 +247,15 @@ class _Page(msgspec.Struct, gc=False):
     cancelledOrderIds: list[str] | None = None  # noqa: N815
 
 
+class PoolState(msgspec.Struct, gc=False):
+    """What an answer says of the pool that its request was counted in."""
+
+    limit: int = 0
+    remaining: int = 0
+
+
 class WsAnswer(msgspec.Struct, gc=False):
-    """Any message of the order-entry connection."""
+    """Any message of the order-entry connection; the pool's state has two names in the documents."""
 
     id: str | int | None = None
     op: str = ""
@@ -257,6 +264,8 @@ class WsAnswer(msgspec.Struct, gc=False):
     data: msgspec.Raw = msgspec.Raw(b"null")
     outTime: int | None = None  # noqa: N815
     sessionId: str = ""  # noqa: N815
+    userRateLimit: PoolState | None = None  # noqa: N815
+    rateLimit: PoolState | None = None  # noqa: N815
 
 
 _ANSWER = msgspec.json.Decoder(_Answer)
@@ -415,3 +424,12 @@ def ws_result(product: Product, answer: WsAnswer) -> OrderAck | VenueError:
         return _accepted(_ACCEPTED.decode(answer.data), stamp)
     except (*DECODE_ERRORS, ProtocolViolation) as why:
         return undecodable(200, why)
+
+
+def ws_usage(product: Product, answer: WsAnswer) -> tuple[tuple[str, int], ...]:
+    """Return what is used of our budgets: the share that is used of the pool, as over REST."""
+    pool = answer.userRateLimit or answer.rateLimit
+    if pool is None or not 0 <= pool.remaining <= pool.limit or pool.limit < 1:
+        return ()
+    used = pool.limit - pool.remaining
+    return tuple((rule.name, used * rule.limit // pool.limit) for rule in REST_BUDGETS[product])

@@ -40,7 +40,7 @@ from engine.venues.kucoin.numbers import (
     qty_in,
     time_ns,
 )
-from engine.venues.kucoin.order_entry import WS_ANSWER, ws_result
+from engine.venues.kucoin.order_entry import WS_ANSWER, ws_result, ws_usage
 
 TOPICS = {
     Product.SPOT: ("/spotMarket/tradeOrdersV2", "/account/balance"),
@@ -180,7 +180,8 @@ class TradeDecoder:
                 return (ToSend(self._sign(payload).encode()),)  # the very bytes, never re-serialised
             return self._logged_on(None)
         if answer.id is not None and answer.op:
-            return (WsReply(str(answer.id), ws_result(self._product, answer)),)
+            usage = ws_usage(self._product, answer)
+            return (WsReply(str(answer.id), ws_result(self._product, answer), usage),)
         if code in ("", OK):
             return ()
         refusal = classify(self._product, 200, code, answer.msg or "")
