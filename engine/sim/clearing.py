@@ -10,9 +10,14 @@ from decimal import Decimal
 
 from engine.sim.accounts import ZERO, Account, apply_fill
 from engine.sim.market import Market
-from engine.sim.model import Order, OrderKind, RefusalReason, Refused
+from engine.sim.model import MarketSpec, Order, OrderKind, RefusalReason, Refused
 
 OpenOrders = Callable[[Account, str, Market], list[Order]]
+
+
+def _with_fee(spec: MarketSpec, cost: Decimal) -> Decimal:
+    """Return what a buy sets aside: its fee too, where that is taken in the quote asset."""
+    return cost * (1 + spec.taker_fee) if spec.fee_in_quote else cost
 
 
 class Clearing:
@@ -36,9 +41,10 @@ class Clearing:
         if order.side == "SELL":
             asset, amount = spec.base, order.qty_lots * spec.lot_size
         elif order.kind is OrderKind.MARKET:
-            asset, amount = spec.quote, self._market_cost(order)
+            asset, amount = spec.quote, _with_fee(spec, self._market_cost(order))
         else:
-            asset, amount = spec.quote, order.qty_lots * order.price_ticks * spec.tick_size * spec.lot_size
+            cost = order.qty_lots * order.price_ticks * spec.tick_size * spec.lot_size
+            asset, amount = spec.quote, _with_fee(spec, cost)
         balance = order.account.balance("spot", asset)
         if balance.free < amount:
             raise Refused(RefusalReason.INSUFFICIENT_BALANCE)
@@ -77,9 +83,14 @@ class Clearing:
             reserved = quote
             if order.kind is OrderKind.LIMIT:
                 reserved = lots * order.price_ticks * spec.tick_size * spec.lot_size
+            reserved = _with_fee(spec, reserved)
             order.locked -= reserved
             quote_balance.locked -= reserved
             quote_balance.free += reserved - quote
+            if spec.fee_in_quote:
+                quote_balance.free -= quote * rate
+                base_balance.free += qty
+                return quote * rate, spec.quote, ZERO
             fee = qty * rate
             base_balance.free += qty - fee
             return fee, spec.base, ZERO
@@ -156,7 +167,7 @@ class Clearing:
             return
         asset, amount = spec.base, max(0, qty_lots - order.filled_lots) * spec.lot_size
         if order.side == "BUY":
-            asset, amount = spec.quote, amount * price_ticks * spec.tick_size
+            asset, amount = spec.quote, _with_fee(spec, amount * price_ticks * spec.tick_size)
         balance, more = order.account.balance("spot", asset), amount - order.locked
         if balance.free < more:
             raise Refused(RefusalReason.INSUFFICIENT_BALANCE)
@@ -171,7 +182,7 @@ class Clearing:
             return
         amount = lots * spec.lot_size
         if order.side == "BUY":
-            amount *= order.price_ticks * spec.tick_size
+            amount = _with_fee(spec, amount * order.price_ticks * spec.tick_size)
         balance = order.account.balance("spot", spec.base if order.side == "SELL" else spec.quote)
         order.locked -= amount
         balance.locked -= amount

@@ -28,7 +28,7 @@ _MARKET_KEYS = {
     "symbol", "base", "quote", "settle", "tick", "lot", "price", "max_qty", "min_notional", "activity",
     "maker_fee", "taker_fee", "multiplier", "funding_interval_h", "max_leverage", "price_decimals",
     "qty_decimals", "min_qty", "max_num_orders", "typical_notional",
-    "contract_size",
+    "contract_size", "fee_in_quote",
 }  # fmt: skip
 _ACCOUNT_KEYS = {"name", "api_key", "secret", "key_type", "passphrase", "spot", "perp", "leverage"}
 
@@ -84,6 +84,7 @@ def _spec(where: str, venue: str, product: str, row: dict[str, Any]) -> MarketSp
             max_leverage=row.get("max_leverage", 75),
             typical_notional=Decimal(row.get("typical_notional", "5000")),
             contract_size=Decimal(row.get("contract_size", "1")),
+            fee_in_quote=bool(row.get("fee_in_quote", False)),
         )  # fmt: skip
     except KeyError as error:
         raise SimConfigError(f"{where}.{product}.market: {error.args[0]} is missing in {row}") from None

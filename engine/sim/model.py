@@ -31,6 +31,7 @@ class MarketSpec:
         funding_interval_h: perpetuals only.
         typical_notional: typical value of a resting level, quote units.
         contract_size: base units in one contract, for wires that count contracts; ``lot_size`` stays in base.
+        fee_in_quote: spot fees are always taken in the quote asset, and set aside with a buy order's funds.
     """
 
     venue: str
@@ -56,6 +57,7 @@ class MarketSpec:
     max_leverage: int = 125
     typical_notional: Decimal = Decimal(5_000)
     contract_size: Decimal = Decimal(1)
+    fee_in_quote: bool = False
 
 
 class OrderKind(enum.Enum):
