@@ -91,7 +91,9 @@ _HTTP_LINE = re.compile(rb"(https?://\S+) -> ([0-9]{9,11})(?:\.([0-9]{1,9}))?: (
 _CONFIGURATION = b"configuration: "
 _STREAM = re.compile(rb'\{"stream":"([^"\\]{1,200})"')
 _SNAPSHOT_HEAD = b'{"lastUpdateId":'
-_SNAPSHOT_PATHS = ("/depth", "/orderbook/level2", "/level2/snapshot")
+_FETCHED = re.compile(rb'"generated":\s*true,\s*"topic":\s*"[^"]{1,40}[sS]napshot:([^"\\]{1,60})"')
+"""A REST book that the recorder itself (tardis) put between the frames, by its symbol."""
+_SNAPSHOT_PATHS = ("/depth", "/orderbook/level2", "/orderbook/level2_100", "/level2/snapshot")
 _LISTING_PATHS = (
     "/exchangeInfo", "/public/instruments", "/instruments-info", "/contracts/active", "/api/v2/symbols",
     "/symbols/details", "/public/details", "/market/instrument",
@@ -232,6 +234,9 @@ class _Parser:
         if payload.startswith(_SNAPSHOT_HEAD):
             symbol = next(iter(self._symbols)) if len(self._symbols) == 1 else ""
             return Record(recv_utc_ns, RecordKind.SNAPSHOT, symbol, payload, number)
+        fetched = _FETCHED.search(payload, 0, 200)
+        if fetched is not None:
+            return Record(recv_utc_ns, RecordKind.SNAPSHOT, fetched[1].decode(), payload, number)
         return Record(recv_utc_ns, RecordKind.FRAME, "", payload, number)
 
 

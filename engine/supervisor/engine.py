@@ -36,6 +36,7 @@ from engine.transport.busy_poll import BusyPoll, pin_to
 from engine.transport.control import ControlServer
 from engine.transport.reconnect import ConnectionBudgets
 from engine.transport.tls import client_context
+from engine.venues.base import SignedReading
 
 TICK_S = 0.1
 STALL_NS = 1_000_000_000
@@ -193,6 +194,8 @@ class Engine:
                 self.log.emit(events.VENUE_PUBLIC_ONLY, venue=venue.venue, reason=refusal)
             if credentials is None:
                 continue
+            if isinstance(venue.adapter, SignedReading):
+                venue.adapter.sign_reads(credentials, venue.stamp_ms)
             if ids is None:
                 ids = ClientIds(config.engine.instance, next_epoch(Path(config.engine.data_dir)))
             adapter = wiring.trading_adapter(

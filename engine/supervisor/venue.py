@@ -91,6 +91,10 @@ class VenueProduct:
         self._updates_before: dict[str, tuple[int, int]] = {}
         self._rates: dict[str, float] = {}
 
+    def stamp_ms(self) -> int:
+        """Return the venue's time now, UTC milliseconds, as far as it was measured."""
+        return (self._clock.utc_ns() + self.budget.offset_ns) // 1_000_000
+
     # ----------------------------------------------------------------------------------------- life
 
     def start(self) -> None:

@@ -91,7 +91,7 @@ _VENUES: dict[str, Venue] = {
     ),
     "kucoin": Venue(
         market_data=lambda product, endpoints, section: KucoinMarketData(
-            product, endpoints, section.depth_speed, section.streams or "unified"
+            product, endpoints, section.depth_speed, section.streams or "unified", section.key_version or 3
         ),
         trading=_kucoin_trading,
         real={

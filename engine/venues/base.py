@@ -472,6 +472,19 @@ class SignedDialling(Protocol):
 
 
 @runtime_checkable
+class SignedReading(Protocol):
+    """Offered besides ``MarketDataAdapter`` where a venue gives more public data to those who sign for it."""
+
+    def sign_reads(self, credentials: Credentials, stamp_ms: Callable[[], int]) -> None:
+        """Sign such reads from now on; ``stamp_ms`` returns the venue's time.
+
+        Raises:
+            ConfigError: the key cannot be used.
+        """
+        ...
+
+
+@runtime_checkable
 class Amending(Protocol):
     """Offered besides ``TradingAdapter`` where the venue changes orders in place (``Capabilities.amend``).
 

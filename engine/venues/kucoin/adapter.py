@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from engine.model.account import Balance, Position
 from engine.model.errors import ConfigError, NotSent, UsageError
 from engine.model.instrument import Instrument, Product
-from engine.model.market import BookSnapshot, DepthSchema
+from engine.model.market import BookSnapshot
 from engine.model.orders import AmendOrder, ExecutionReport, NewOrder, OrderAck, VenueError
 from engine.venues.base import (
     BudgetRule,
@@ -20,6 +20,7 @@ from engine.venues.base import (
     HttpRequest,
     MarketEvent,
     PrivateEvent,
+    RecordedDialect,
     Topic,
 )
 from engine.venues.kucoin import (
@@ -61,6 +62,7 @@ class KucoinMarketData:
         speed: depth cadence word of the unified streams, "" for the only one.
         streams: "unified" (no token, snapshots on the stream) or "classic" (a token before each connect,
             snapshots over REST: whole spot books are for signed requests, others get 100 levels a side).
+        key_version: of the key that ``sign_reads`` is given.
 
     Raises:
         ConfigError: the cadence or the kind of streams is none of the venue's.
@@ -74,6 +76,7 @@ class KucoinMarketData:
         endpoints: Endpoints,
         speed: str = "",
         streams: str = "unified",
+        key_version: int = 3,
     ) -> None:
         if streams not in STREAMS:
             raise ConfigError(f'venues.kucoin.streams = "{streams}": KuCoin has {", ".join(STREAMS)}')
@@ -85,16 +88,15 @@ class KucoinMarketData:
         self.schema = market_data.depth_schema(product, self._is_classic)
         self.rest_budgets = REST_BUDGETS[product]
         self._endpoints = endpoints
+        self._key_version = key_version
         self._sign: Callable[[str, str], bytes] | None = None
         self._label = f"{VENUE}.{product.value}"
         self._decoder = frames.MarketDecoder(product)
         self._is_spot = product is Product.SPOT
 
-    def sign_reads(
-        self, credentials: Credentials, stamp_ms: Callable[[], int], key_version: int = 3
-    ) -> None:
+    def sign_reads(self, credentials: Credentials, stamp_ms: Callable[[], int]) -> None:
         """Sign what the venue gives to signed requests only: whole spot books."""
-        signer = KucoinSigner(credentials, key_version)
+        signer = KucoinSigner(credentials, self._key_version)
         self._sign = lambda method, target: signer.headers(method, target, b"", stamp_ms())
 
     def _read(self, target: str, label: str, weight: int) -> HttpRequest:
@@ -147,9 +149,16 @@ class KucoinMarketData:
         """Return the symbol of a depth stream's name."""
         return market_data.depth_symbol(self.product, stream, self._is_classic)
 
-    def raw_schema(self) -> DepthSchema:
-        """Return the schema of recorded frames: there is no wrapper that they could lack."""
-        return self.schema
+    def recorded_dialects(self) -> list[RecordedDialect]:
+        """Return the frames of both interfaces, this adapter's own first: recordings hold either."""
+        own = self._is_classic
+        return [
+            RecordedDialect(
+                market_data.depth_schema(self.product, is_classic),
+                functools.partial(market_data.depth_symbol, self.product, is_classic=is_classic),
+            )
+            for is_classic in (own, not own)
+        ]
 
     def snapshot_request(self, instrument: Instrument) -> HttpRequest:
         """Return the REST book request: joined with the classic streams, for audits of the unified ones."""
@@ -304,7 +313,7 @@ class KucoinTrading:
         return self._request("DELETE", target, stamp_ms, self._cancel_label, 1, is_reserved=True)
 
     def amend_http(self, amend: AmendOrder, instrument: Instrument, stamp_ms: int) -> HttpRequest:
-        """Encode and sign an amend of a spot order, which gives it a new id; ``order_entry.amend_args`` says more.
+        """Encode and sign an amend of a spot order, which has another id then (``order_entry.amend_args``).
 
         Raises:
             UsageError: futures have no amend.

@@ -192,7 +192,7 @@ def checked_client_id(text: str) -> str:
 
 
 def websocket_request(product: Product, request_id: str, operation: str, args: str) -> bytes:
-    """Return a request of the order-entry connection; ``operation`` is ``order``, ``cancel`` or ``modify``."""
+    """Return a request of the order-entry connection: of an ``order``, ``cancel`` or ``modify``."""
     return f'{{"id":"{request_id}","op":"{_OPERATIONS[product]}.{operation}","args":{args}}}'.encode()
 
 
