@@ -16,12 +16,14 @@ KERNELS = (
     "engine.transport._answer",
     "engine.telemetry._histogram",
     "engine.book._kernel",
+    "engine.book._consolidated",
     "engine.transport._listener",
 )
 ORDER_PATH = (
     "engine.router.checks",
     "engine.router.order",
     "engine.router.router",
+    "engine.router.stats",
     "engine.session.order_gateway",
     "engine.transport.http",
     "engine.transport.request_budget",

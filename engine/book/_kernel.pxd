@@ -40,6 +40,13 @@ cdef struct Entry:
     int64_t qty
 
 
+cdef class NativeBook
+
+
+cdef class BookWatcher:
+    cdef int touched(self, NativeBook book, bint is_update) except -1
+
+
 cdef class NativeBook:
     cdef Ladder bids
     cdef Ladder asks
@@ -64,6 +71,8 @@ cdef class NativeBook:
     cdef readonly int64_t updates
     cdef int64_t bid_horizon
     cdef int64_t ask_horizon
+    cdef readonly BookWatcher watcher
+    cdef int watch_slot
 
     cdef int reserve(self, bint is_bid, Py_ssize_t capacity) except -1
     cdef int put(self, bint is_bid, int64_t price, int64_t qty) except -1

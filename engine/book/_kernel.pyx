@@ -122,6 +122,14 @@ cdef int set_word(Key* word, str text) except -1:
 
 # ------------------------------------------------------------------------------------------------ book
 
+cdef class BookWatcher:
+    """Hears of every change of the books that it watches, in C: see ``consolidated``."""
+
+    cdef int touched(self, NativeBook book, bint is_update) except -1:
+        """Take note of a book; ``is_update`` tells a delta that was applied from a change of its state."""
+        return 0
+
+
 cdef class NativeBook:
     """One L2 book: two sorted int64 ladders, a state, a sequence. See ``l2.BookLike`` for the contract."""
 
@@ -248,6 +256,8 @@ cdef class NativeBook:
     cdef int fall(self, int state, str reason) except -1:
         self.state_code = state
         self.reason = reason
+        if self.watcher is not None:
+            self.watcher.touched(self, False)
         return 0
 
     # -------------------------------------------------------------------------------------- changes
@@ -624,6 +634,8 @@ cdef class DepthFeed(FrameSink):
             if book.crossed():
                 book.fall(STALE, "crossed")
                 outcome = CROSSED
+            elif book.watcher is not None:
+                book.watcher.touched(book, True)
             if self.stages:
                 done = mono_now_ns()
                 if mono_ns:

@@ -61,6 +61,13 @@ class PureLadder:
         self.qtys.clear()
 
 
+class PureWatcher:
+    """Hears of every change of the books that it watches: see ``consolidated``."""
+
+    def touched(self, book: PureBook, is_update: bool) -> None:
+        """Take note of a book; ``is_update`` tells a delta that was applied from a change of its state."""
+
+
 class PureBook:
     """One L2 book; see ``l2.BookLike``."""
 
@@ -77,6 +84,8 @@ class PureBook:
         self.book_id = book_id
         self.epoch = 0
         self.updates = 0
+        self.watcher: PureWatcher | None = None
+        self.watch_slot = 0
         self._sides = (PureLadder(1), PureLadder(-1))
         self.clear()
 
@@ -84,6 +93,8 @@ class PureBook:
         """Set the state and why."""
         self.state = state
         self.reason = reason
+        if self.watcher is not None:
+            self.watcher.touched(self, False)
 
     def clear(self) -> None:
         """Forget every level; the book is EMPTY."""
@@ -304,6 +315,8 @@ class PureDepthFeed:
         if book.is_crossed:
             book.fall(BookState.STALE, "crossed")
             outcome = Feed.CROSSED
+        elif book.watcher is not None:
+            book.watcher.touched(book, True)
         if self.stages and mono_ns:
             self.wire_to_book_ns.record(time.monotonic_ns() - mono_ns)
         return outcome
@@ -324,7 +337,7 @@ class PureDepthFeed:
         book.recv_mono_ns, book.recv_utc_ns = mono_ns, utc_ns
         if delta.event_time:
             book.venue_utc_ns = delta.event_time * schema.time_unit_ns
-        book.fall(BookState.LIVE, "")
+        book.state, book.reason = BookState.LIVE, ""  # whoever watches hears of it once it is not crossed
         rows = self.rows
         if rows is None:
             return
