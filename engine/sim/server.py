@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import importlib
 import json
 import os
 import ssl
@@ -15,24 +16,25 @@ from websockets.asyncio.server import Server, serve
 
 from engine.sim import certificates
 from engine.sim.admin import Admin
-from engine.sim.binance.wire import build as build_binance
-from engine.sim.bybit.wire import build as build_bybit
 from engine.sim.clock import SimClock
 from engine.sim.config import SimConfig
 from engine.sim.exchange import Exchange
 from engine.sim.faults import FaultBoard
 from engine.sim.flow import Flow
-from engine.sim.okx.wire import build as build_okx
 from engine.sim.ports import ProductWire, Settings, VenueWire
 
-WIRES: dict[str, Callable[[Exchange, FaultBoard, SimClock, Settings], VenueWire]] = {
-    "binance": build_binance,
-    "bybit": build_bybit,
-    "okx": build_okx,
-}
-"""Venue name to the function that puts an exchange on that venue's wire."""
+WIRES = ("binance", "bybit", "okx")
+"""Venues that the exchange speaks: each has a ``wire`` module with ``build``, imported when it is asked for."""
 
 STOP_S = 3.0
+
+Builder = Callable[[Exchange, FaultBoard, SimClock, Settings], VenueWire]
+
+
+def _builder(venue: str) -> Builder:
+    """Return the function that puts an exchange on that venue's wire."""
+    build: Builder = importlib.import_module(f"engine.sim.{venue}.wire").build
+    return build
 
 
 class SimServer:
@@ -69,7 +71,7 @@ class SimServer:
             self.exchanges[venue] = exchange
             for product in dict.fromkeys(spec.product for spec in config.specs[venue]):
                 self.flows.append(Flow(exchange, product, seed + 31 * number, rate, funding_scale))
-            self._wires[venue] = WIRES[venue](exchange, self.faults, self.clock, settings)
+            self._wires[venue] = _builder(venue)(exchange, self.faults, self.clock, settings)
         self._runners: list[web.AppRunner] = []
         self._servers: list[Server] = []
         self._tasks: list[asyncio.Task[None]] = []
