@@ -24,7 +24,7 @@ from engine.sim.flow import Flow
 from engine.sim.ports import ProductWire, Settings, VenueWire
 
 WIRES = ("binance", "bybit", "okx")
-"""Venues that the exchange speaks: each has a ``wire`` module with ``build``, imported when it is asked for."""
+"""Venues that the exchange speaks; each has a ``wire`` module with ``build``, imported when asked for."""
 
 STOP_S = 3.0
 
