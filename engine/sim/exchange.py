@@ -516,7 +516,8 @@ class Exchange:
             raise Refused(RefusalReason.NO_CHANGE)
         would_take = order.post_only and self._would_take(order.market, order.side, price_ticks)
         if qty_lots <= order.filled_lots or would_take:
-            self._end(order, OrderStatus.CANCELED, EndReason.NONE)
+            reason = EndReason.WOULD_TAKE if would_take else EndReason.NONE
+            self._end(order, OrderStatus.CANCELED, reason)
             return
         self.clearing.relock(order, price_ticks, qty_lots)
         self._unbook(order)

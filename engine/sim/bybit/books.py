@@ -9,14 +9,12 @@ Source: Bybit v5 docs, "Orderbook" (WebSocket), seen 2026-07; frames recorded in
 
 from __future__ import annotations
 
-import itertools
 import json
 
 from engine.sim.bybit.instruments import Instrument
 from engine.sim.faultpoints import FaultPoints
 from engine.sim.market import BookSide
 from engine.sim.sockets import text_frame
-from engine.sim.texts import level_texts
 
 PACE_MS = {1: 10, 50: 20, 200: 100, 1000: 200}
 REPEAT_MS = 3_000
@@ -39,11 +37,14 @@ class DepthStream:
         self.update_id = 20_000 + 1_000 * depth
         self.sent_ms = 0
         self.held: bytes | None = None
+        self._seen_id = 0
+        self._linear_head = one.is_linear and depth != 1
         self._bids: dict[int, int] = {}
         self._asks: dict[int, int] = {}
 
     def _now(self, side: BookSide) -> dict[int, int]:
-        return dict(itertools.islice(side.best_first(), self.depth))
+        levels, sign = side.levels, side.sign
+        return {(price := sign * key): levels[price].total for key in side.keys[: -self.depth - 1 : -1]}
 
     def advance(self, now_ms: int) -> str | None:
         """Move on to the book as it is; return the message, None when nothing visible changed.
@@ -51,6 +52,9 @@ class DepthStream:
         Must be called while the exchange's book is exactly what its last batch published (depth 1: always).
         """
         market = self.one.market
+        if market.last_id == self._seen_id:
+            return None
+        self._seen_id = market.last_id
         bids, asks = self._now(market.bids), self._now(market.asks)
         if bids == self._bids and asks == self._asks:
             return None
@@ -94,18 +98,19 @@ class DepthStream:
         self.sent_ms = now_ms
         one = self.one
         sequence = one.market.last_id if self.depth == 1 else one.market.published_id
-        heads = f'"ts":{now_ms},"type":"{kind}"', f'"type":"{kind}","ts":{now_ms}'
-        head = heads[one.is_linear and self.depth != 1]
+        stamp, word = f'"ts":{now_ms}', f'"type":"{kind}"'
+        head = f"{word},{stamp}" if self._linear_head else f"{stamp},{word}"
         return (
             f'{{"topic":"{self.topic}",{head},"data":{{"s":"{one.symbol}",'
-            f'"b":[{level_texts(one.price, one.size, bids)}],'
-            f'"a":[{level_texts(one.price, one.size, asks)}],'
+            f'"b":[{_rows(one, bids)}],"a":[{_rows(one, asks)}],'
             f'"u":{self.update_id},"seq":{sequence}}},"cts":{now_ms - MATCHING_LEAD_MS}}}'
-        ).replace(_zero(one), '"0"')
+        )
 
 
-def _zero(one: Instrument) -> str:
-    return f'"{one.size.text(0)}"'
+def _rows(one: Instrument, levels: list[tuple[int, int]]) -> str:
+    """Return the inside of a JSON array of levels; a deleted one has the bare size ``"0"``."""
+    price, size = one.price.text, one.size.text
+    return ",".join([f'["{price(at)}","{size(lots) if lots else 0}"]' for at, lots in levels])
 
 
 def _changes(before: dict[int, int], after: dict[int, int], sign: int) -> list[tuple[int, int]]:

@@ -5,9 +5,8 @@ Source: Bybit v5 docs, "Rate Limit Rules" and "Error Codes", seen 2026-07.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from engine.sim.accounts import Account
@@ -41,11 +40,20 @@ class Page(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """An accepted request: ``result``, ``retExtInfo`` and what is left of the limit."""
+    """An accepted request: ``result``, ``retExtInfo``, what is left of the limit, how long it is held."""
 
     result: Any
     left: Left
     extra: Any = field(default_factory=dict)
+    hold_s: float = 0.0
+
+
+def _symbol_of(item: Mapping[str, Any]) -> str | None:
+    """Return the one symbol that a request is about, None where there are several or none."""
+    batch = item.get("request")
+    rows = batch if isinstance(batch, list) else [item]
+    symbols = {row.get("symbol") for row in rows if isinstance(row, dict)} - {None, ""}
+    return str(symbols.pop()) if len(symbols) == 1 else None
 
 
 class Desk:
@@ -65,11 +73,12 @@ class Desk:
         self._per_second = per_second
         self._deliver = deliver
 
-    async def run(self, operation: str, account: Account, item: Mapping[str, Any]) -> Outcome:
+    def run(self, operation: str, account: Account, item: Mapping[str, Any]) -> Outcome:
         """Execute; raises BybitError, NoAnswer, Page."""
         category = item.get("category")
         if category not in CATEGORIES:
             raise wrong("Illegal category")
+        assert isinstance(category, str)
         is_batch = operation.endswith("-batch")
         action = operation.removesuffix("-batch")
         limit = self._per_second[action][category]
@@ -78,6 +87,16 @@ class Desk:
         cost = len(orders) if isinstance(orders, list) else 1
         room = min(cost, max(1, self._limits.room(operation, owner, limit))) if is_batch else cost
         left = self._limits.take(operation, owner, limit, room)
+        try:
+            return self._execute(operation, account, item, left, room)
+        except BybitError as error:
+            error.headers = left.headers()
+            raise
+
+    def _execute(
+        self, operation: str, account: Account, item: Mapping[str, Any], left: Left, room: int
+    ) -> Outcome:
+        is_batch, action = operation.endswith("-batch"), operation.removesuffix("-batch")
 
         def execute() -> Outcome:
             if is_batch:
@@ -87,14 +106,13 @@ class Desk:
                 return Outcome(self._trading.cancel_all(account, item), left)
             return Outcome(self._trading.actions[action](account, item), left)
 
-        faults = self._faults[str(category)]
+        faults = self._faults[str(item["category"])]
         if not faults.armed:
             return execute()
-        symbol = str(item["symbol"]) if item.get("symbol") else None
+        symbol = _symbol_of(item)
         self._before(faults, symbol, execute)
         outcome = execute()
-        await self._after(faults, symbol)
-        return outcome
+        return replace(outcome, hold_s=self._after(faults, symbol))
 
     def _before(self, faults: FaultPoints, symbol: str | None, execute: Callable[[], Outcome]) -> None:
         """Strike before the engine: nothing is executed unless the fault says so."""
@@ -116,7 +134,8 @@ class Desk:
         if take("error_1007_not_accepted", symbol) is not None:
             raise BybitError(10000, "Server Timeout")
 
-    async def _after(self, faults: FaultPoints, symbol: str | None) -> None:
+    def _after(self, faults: FaultPoints, symbol: str | None) -> float:
+        """Strike after the engine: no answer, a time-out, or a held answer; return for how long."""
         take = faults.take
         if take("drop_answer_accepted", symbol) is not None:
             raise NoAnswer
@@ -125,4 +144,5 @@ class Desk:
         for name, default_ms in (("slow_answer_accepted", 5000), ("fill_before_ack", 50)):
             if (strike := take(name, symbol)) is not None:
                 self._deliver()
-                await asyncio.sleep(delay_s(strike, default_ms))
+                return delay_s(strike, default_ms)
+        return 0.0

@@ -5,27 +5,25 @@ Source: Bybit v5 docs, "Error Codes", seen 2026-07.
 
 from __future__ import annotations
 
-from engine.sim.model import RefusalReason
+from collections.abc import Mapping
 
-_STATUS = {10003: 401, 10004: 200, 10005: 200, 10010: 200}
+from engine.sim.model import RefusalReason
 
 
 class BybitError(Exception):
     """A request that Bybit refuses.
 
     Attributes:
-        code: its ``retCode``. message: its ``retMsg``.
+        code: its ``retCode``. message: its ``retMsg``. status: its HTTP status, nearly always 200.
+        headers: what is left of the limit that the request was counted against.
     """
 
-    def __init__(self, code: int, message: str) -> None:
+    def __init__(self, code: int, message: str, status: int = 200) -> None:
         super().__init__(f"{code} {message}")
         self.code = code
         self.message = message
-
-    @property
-    def status(self) -> int:
-        """Return the HTTP status that goes with the code: nearly always 200."""
-        return _STATUS.get(self.code, 200)
+        self.status = status
+        self.headers: Mapping[str, str] = {}
 
 
 LINEAR: dict[RefusalReason, tuple[int, str]] = {
@@ -37,6 +35,10 @@ LINEAR: dict[RefusalReason, tuple[int, str]] = {
     RefusalReason.MARKET_CLOSED: (110074, "This contract is not live"),
     RefusalReason.CANCEL_ONLY: (110066, "Trading is currently not allowed."),
     RefusalReason.TOO_MANY_ORDERS: (110020, "Not allowed to have more than 500 active orders"),
+    RefusalReason.NO_CHANGE: (
+        10001,
+        "The order remains unchanged as the parameters entered match the existing ones.",
+    ),
 }
 SPOT: dict[RefusalReason, tuple[int, str]] = {
     RefusalReason.INSUFFICIENT_BALANCE: (170131, "Insufficient balance."),
@@ -46,6 +48,10 @@ SPOT: dict[RefusalReason, tuple[int, str]] = {
     RefusalReason.CANCEL_ONLY: (170157, "Not supported by the current trading pair."),
     RefusalReason.TOO_MANY_ORDERS: (170810, "Cannot exceed maximum of 500 orders."),
     RefusalReason.NO_LIQUIDITY: (170140, "Order value exceeded lower limit."),
+    RefusalReason.NO_CHANGE: (
+        10001,
+        "The order remains unchanged as the parameters entered match the existing ones.",
+    ),
 }
 
 

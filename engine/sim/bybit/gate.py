@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -21,11 +22,22 @@ SECOND_MS = 1_000
 ADDRESS_REQUESTS = 600
 ADDRESS_WINDOW_MS = 5_000
 BAN_MS = 600_000
+UNAUTHORISED = 401
+_NUMBER = re.compile("[0-9]{1,16}")
 
 
 def signature(secret: str, text: str) -> str:
     """Return the lowercase hexadecimal HMAC-SHA256."""
-    return hmac.new(secret.encode(), text.encode(), hashlib.sha256).hexdigest()
+    return hmac.new(secret.encode(), text.encode("utf-8", "surrogateescape"), hashlib.sha256).hexdigest()
+
+
+def _is_signed(account: Account, text: str, given: str) -> bool:
+    expected = signature(account.secret, text).encode()
+    return hmac.compare_digest(expected, given.encode("utf-8", "surrogatepass"))
+
+
+def _is_number(text: str) -> bool:
+    return _NUMBER.fullmatch(text) is not None
 
 
 class Gate:
@@ -42,22 +54,22 @@ class Gate:
             BybitError: a header is missing or wrong, the time is off, or the signature differs.
         """
         key, stamp = headers.get("X-BAPI-API-KEY", ""), headers.get("X-BAPI-TIMESTAMP", "")
-        given = headers.get("X-BAPI-SIGN", "")
+        given, window = headers.get("X-BAPI-SIGN", ""), headers.get("X-BAPI-RECV-WINDOW", "")
+        if not key or not given or not stamp:
+            text = f"empty value: apiTimestamp[{stamp}] apiKey[{key}] apiSignature[{given}]"
+            raise BybitError(10001, text, UNAUTHORISED)
         account = self._accounts.get(key)
         if account is None:
-            raise BybitError(10003, "API key is invalid.")
-        if not given or not stamp:
-            raise wrong("empty value: apiTimestamp[] apiKey[] apiSignature[]")
-        window = headers.get("X-BAPI-RECV-WINDOW", "") or str(WINDOW_MS)
-        self.check_time(stamp, window)
-        text = f"{stamp}{key}{window if 'X-BAPI-RECV-WINDOW' in headers else ''}{payload}"
-        if not hmac.compare_digest(signature(account.secret, text), given):
+            raise BybitError(10003, "API key is invalid.", UNAUTHORISED)
+        self.check_time(stamp, window or str(WINDOW_MS))
+        text = f"{stamp}{key}{window}{payload}"
+        if not _is_signed(account, text, given):
             raise BybitError(10004, f"error sign! origin_string[{text}]")
         return account
 
     def check_time(self, stamp: str, window: str) -> None:
         """Check a stamp: at most ``window`` late, less than a second early; raises BybitError."""
-        if not stamp.isdecimal() or not window.isdecimal():
+        if not _is_number(stamp) or not _is_number(window):
             raise wrong("params error: timestamp or recv_window")
         now = self._now_ms()
         if not now - int(window) <= int(stamp) < now + AHEAD_MS:
@@ -75,9 +87,9 @@ class Gate:
         account = self._accounts.get(key)
         if account is None:
             raise BybitError(10003, "Invalid apikey")
-        if not expires.isdecimal() or int(expires) <= self._now_ms():
+        if not _is_number(expires) or int(expires) <= self._now_ms():
             raise BybitError(10004, "Params Error: expires is in the past")
-        if not hmac.compare_digest(signature(account.secret, f"GET/realtime{expires}"), given):
+        if not _is_signed(account, f"GET/realtime{expires}", given):
             raise BybitError(10004, "error sign!")
         return account
 
@@ -108,6 +120,7 @@ class Spent(BybitError):
     def __init__(self, left: Left) -> None:
         super().__init__(10006, "Too many visits!")
         self.left = left
+        self.headers = left.headers()
 
 
 class Limits:

@@ -23,7 +23,7 @@ Key = tuple[str, str]
 
 def to_json(value: Any) -> bytes:
     """Return compact JSON."""
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace")
 
 
 class Session:
@@ -32,6 +32,7 @@ class Session:
     Attributes:
         path: ``spot``, ``linear``, ``private`` or ``trade``. number: its ``conn_id``.
         topics: what it listens to. account: set by a login. request_ids: those used on ``/v5/trade``.
+        is_restarting: its service takes no new orders (10019).
     """
 
     def __init__(self, outlet: Outlet, path: str, number: str, patience_s: float) -> None:
@@ -42,6 +43,7 @@ class Session:
         self.account: Account | None = None
         self.topics: dict[str, None] = {}
         self.request_ids: set[str] = set()
+        self.is_restarting = False
         self.heard = self.pushed = time.monotonic()
 
     def send(self, message: Mapping[str, Any]) -> None:

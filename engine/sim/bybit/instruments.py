@@ -5,20 +5,28 @@ Source: Bybit v5 docs, "Get Instruments Info", seen 2026-07.
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
+from collections import deque
 from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any
 
 from engine.sim.bybit.errors import BybitError, wrong
 from engine.sim.market import Market
-from engine.sim.tape import Tape
+from engine.sim.tape import MINUTE_MS, Candle, Print, Tape
 from engine.sim.texts import Scale
 
 CATEGORIES = ("spot", "linear")
 EMPTY_CATEGORIES = ("inverse", "option")
+PRINTS_KEPT = 1_000
+DAY_MS = 86_400_000
 LAUNCHED_MS = "1585526400000"
 LIMIT_RATIO = Decimal("0.05")
 """How far through the market a limit order may be priced; shown as ``priceLimitRatioX``."""
+MAX_PRICE_TICKS = 19_999_998
+MAX_ORDER_AMOUNT = Decimal(8_000_000)
+"""Largest value of a spot order, quote units."""
 
 
 def number_text(value: Decimal) -> str:
@@ -41,6 +49,7 @@ class Instrument:
 
     Attributes:
         number: ``symbolId``. price, size: texts of ticks and lots. tape: what has traded.
+        prints: the latest trades with their ``seq``.
     """
 
     def __init__(self, market: Market, number: int) -> None:
@@ -53,6 +62,9 @@ class Instrument:
         self.price = Scale(spec.tick_size, places(spec.tick_size))
         self.size = Scale(spec.lot_size, places(spec.lot_size))
         self.tape = Tape()
+        self._day_at = (0, 0)
+        self._past: Candle | None = None
+        self.prints: deque[tuple[Print, int]] = deque(maxlen=PRINTS_KEPT)
 
     def order_id(self, number: int) -> str:
         """Return an order's ``orderId``: UUID on linear, decimal on spot."""
@@ -79,6 +91,29 @@ class Instrument:
             return f"{self.number:08x}-0000-5000-8000-{number:012x}"
         return f"21{self.number:05d}{number:012d}"
 
+    def day(self, now_ms: int) -> Candle | None:
+        """Return what has traded within 24 hours as one candle, None without a trade.
+
+        Minutes that are over are added up once a minute: a ticker asks many times a second.
+        """
+        minutes = self.tape.minutes
+        if not minutes:
+            return None
+        latest, minute = minutes[-1], now_ms // MINUTE_MS
+        if (minute, latest.open_ms) != self._day_at:
+            self._day_at = (minute, latest.open_ms)
+            first_ms = now_ms - DAY_MS
+            past = [each for each in itertools.islice(minutes, len(minutes) - 1) if each.open_ms > first_ms]
+            self._past = dataclasses.replace(past[0]) if past else None
+            for each in past[1:]:
+                assert self._past is not None
+                self._past.add(each)
+        if self._past is None:
+            return latest
+        day = dataclasses.replace(self._past)
+        day.add(latest)
+        return day
+
     @property
     def status(self) -> str:
         """Return the venue's word for the market's status."""
@@ -101,7 +136,8 @@ class Instrument:
                 "minLeverage": "1", "maxLeverage": f"{spec.max_leverage}.00", "leverageStep": "0.01",
             },
             "priceFilter": {
-                "minPrice": number_text(spec.tick_size), "maxPrice": number_text(spec.tick_size * 19_999_998),
+                "minPrice": number_text(spec.tick_size),
+                "maxPrice": number_text(spec.tick_size * MAX_PRICE_TICKS),
                 "tickSize": number_text(spec.tick_size),
             },
             "lotSizeFilter": {
@@ -127,7 +163,7 @@ class Instrument:
                 "basePrecision": number_text(spec.lot_size),
                 "quotePrecision": number_text(spec.lot_size * spec.tick_size),
                 "minOrderQty": number_text(spec.min_qty), "maxOrderQty": most,
-                "minOrderAmt": number_text(spec.min_notional), "maxOrderAmt": "8000000",
+                "minOrderAmt": number_text(spec.min_notional), "maxOrderAmt": number_text(MAX_ORDER_AMOUNT),
                 "maxLimitOrderQty": most, "maxMarketOrderQty": number_text(spec.max_qty / 2),
                 "postOnlyMaxLimitOrderSize": most,
             },
@@ -144,10 +180,13 @@ class Listing:
         self.all = [Instrument(market, 5 + number) for number, market in enumerate(markets)]
         self.by_market = {one.market: one for one in self.all}
         self.by_name = {(one.category, one.symbol): one for one in self.all}
+        self._by_category = {
+            category: [one for one in self.all if one.category == category] for category in CATEGORIES
+        }
 
     def of(self, category: str) -> list[Instrument]:
         """Return the instruments of one category."""
-        return [one for one in self.all if one.category == category]
+        return self._by_category.get(category, [])
 
     def one(self, category: str, symbol: str) -> Instrument:
         """Return an instrument; raises BybitError."""

@@ -6,7 +6,6 @@ Source: Bybit v5 docs, "WebSocket Stream / Connect", "WebSocket Trade Guideline"
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import re
 import secrets
@@ -23,9 +22,9 @@ from websockets.http11 import Request, Response
 
 from engine.sim.bybit.desk import Desk, NoAnswer, Page
 from engine.sim.bybit.errors import BybitError, wrong
-from engine.sim.bybit.gate import Gate, Limits, Spent
+from engine.sim.bybit.gate import WINDOW_MS, Gate, Limits, Spent
 from engine.sim.bybit.hub import Hub, Key, Session, private_topic, public_topic
-from engine.sim.bybit.instruments import Listing
+from engine.sim.bybit.instruments import CATEGORIES, Listing
 from engine.sim.faultpoints import FaultPoints
 from engine.sim.sockets import CountedConnection, Flushes
 
@@ -34,6 +33,7 @@ PATHS = {
 }  # fmt: skip
 TRADE_OPS = ("create", "amend", "cancel", "create-batch", "amend-batch", "cancel-batch")
 SPOT_ARGS = 10
+ADDRESS_REQUESTS_PER_SECOND = 3_000
 TOPIC_CHARACTERS = 21_000
 CONNECTS = 500
 CONNECTS_S = 300.0
@@ -111,7 +111,7 @@ class SocketServer:
         try:
             async for message in connection:
                 session.heard = time.monotonic()
-                await self._hear(session, message)
+                self._hear(session, message)
         except ConnectionClosed:
             pass
         finally:
@@ -119,8 +119,7 @@ class SocketServer:
             del self.sessions[session]
             for topic in list(session.topics):
                 self._hub.remove(session, self._key(session, topic))
-            with contextlib.suppress(asyncio.CancelledError):
-                await life
+            await asyncio.gather(life, return_exceptions=True)
 
     async def _watch(self, session: Session) -> None:
         while (left := max(session.heard, session.pushed) + session.patience_s - time.monotonic()) > 0:
@@ -130,10 +129,10 @@ class SocketServer:
     def _key(self, session: Session, topic: str) -> Key:
         return (session.account.name if session.account is not None else session.path), topic
 
-    async def _hear(self, session: Session, message: str | bytes) -> None:
+    def _hear(self, session: Session, message: str | bytes) -> None:
         try:
             request = json.loads(message)
-        except ValueError:
+        except (ValueError, RecursionError):
             request = None
         if not isinstance(request, dict):
             self._control(session, "", None, False, "Params Error")
@@ -146,7 +145,7 @@ class SocketServer:
         elif operation == "auth":
             self._login(session, request.get("args"), named)
         elif session.path == "trade":
-            await self._operate(session, operation, request, named)
+            self._operate(session, operation, request, named)
         elif operation in ("subscribe", "unsubscribe"):
             self._subscribe(session, operation, request.get("args"), named)
         else:
@@ -239,45 +238,46 @@ class SocketServer:
 
     # ----------------------------------------------------------------------------------- order entry
 
-    async def _operate(
+    def _operate(
         self, session: Session, operation: str, request: Mapping[str, Any], request_id: str | None
     ) -> None:
+        """Execute a request and answer it; a held answer lets later ones pass."""
         code, text, data, extra = 0, "OK", {}, {}
-        now = str(self._limits.now_ms())
+        hold_s = 0.0
         header: dict[str, str] = {}
         try:
-            if session.account is None:
-                raise BybitError(10004, "Request not authorized, please auth first")
             item = self._item(session, operation, request, request_id)
-            outcome = await self._desk.run(operation.removeprefix("order."), session.account, item)
+            assert session.account is not None
+            outcome = self._desk.run(operation.removeprefix("order."), session.account, item)
             data, extra, header = outcome.result, outcome.extra, outcome.left.headers()
-        except Spent as error:
-            code, text, header = error.code, error.message, error.left.headers()
+            hold_s = outcome.hold_s
         except BybitError as error:
-            code, text = error.code, error.message
+            code, text, header = error.code, error.message, dict(error.headers)
         except Page:
             code, text = 10016, "Internal server error."
         except NoAnswer:
             session.outlet.abort()
             return
-        header |= {"Traceid": secrets.token_hex(16), "Timenow": now}
-        named = {} if request_id is None else {"reqId": request_id}
-        session.send(
-            named
-            | {
-                "retCode": code,
-                "retMsg": text,
-                "op": operation,
-                "data": data,
-                "retExtInfo": extra,
-                "header": header,
-                "connId": session.number,
-            }
-        )
+        header |= {"Traceid": secrets.token_hex(16), "Timenow": str(self._limits.now_ms())}
+        answer = {
+            "retCode": code, "retMsg": text, "op": operation, "data": data, "retExtInfo": extra,
+            "header": header, "connId": session.number,
+        }  # fmt: skip
+        answer = ({} if request_id is None else {"reqId": request_id}) | answer
+        if hold_s:
+            asyncio.get_running_loop().call_later(hold_s, session.send, answer)
+        else:
+            session.send(answer)
 
     def _item(
         self, session: Session, operation: str, request: Mapping[str, Any], request_id: str | None
     ) -> Mapping[str, Any]:
+        """Check what surrounds an order request and return its one argument; raises BybitError."""
+        if session.account is None:
+            raise BybitError(10004, "Request not authorized, please auth first")
+        if session.is_restarting:
+            raise BybitError(10019, "ws trade service is restarting")
+        self._limit_address(session)
         if not operation.startswith("order.") or operation.removeprefix("order.") not in TRADE_OPS:
             raise BybitError(10404, f"op type is not found: {operation}")
         if request_id is not None:
@@ -289,7 +289,7 @@ class SocketServer:
         header, args = request.get("header"), request.get("args")
         if not isinstance(header, dict) or "X-BAPI-TIMESTAMP" not in header:
             raise wrong("params error: X-BAPI-TIMESTAMP is missing in the header")
-        window = str(header.get("X-BAPI-RECV-WINDOW", "") or "5000")
+        window = str(header.get("X-BAPI-RECV-WINDOW", "") or WINDOW_MS)
         self._gate.check_time(str(header["X-BAPI-TIMESTAMP"]), window)
         if not isinstance(args, list) or len(args) != 1 or not isinstance(args[0], dict):
             raise wrong("params error: args must hold exactly one object")
@@ -297,4 +297,13 @@ class SocketServer:
             if faults.take("rate_limit_429") is not None:
                 raise BybitError(10429, "System level frequency protection")
         item: Mapping[str, Any] = args[0]
+        if item.get("category") not in CATEGORIES:
+            raise BybitError(10404, "category is not correct/supported")
         return item
+
+    def _limit_address(self, session: Session) -> None:
+        """Count a request against the limit of its address; raises BybitError."""
+        try:
+            self._limits.take("trade", session.outlet.address, ADDRESS_REQUESTS_PER_SECOND)
+        except Spent:
+            raise BybitError(10403, "Exceeded IP rate limit. 3000 requests per second per IP") from None

@@ -7,46 +7,21 @@ Source: Bybit v5 docs, "Trade", seen 2026-07.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping
-from decimal import Decimal, InvalidOperation
+from collections.abc import Callable
+from decimal import Decimal
 from typing import Any, Literal
 
 from engine.sim.accounts import Account
+from engine.sim.bybit import rules
 from engine.sim.bybit.errors import BybitError, refusal, wrong
-from engine.sim.bybit.instruments import CATEGORIES, LIMIT_RATIO, Instrument, Listing
+from engine.sim.bybit.instruments import CATEGORIES, Instrument, Listing
+from engine.sim.bybit.rules import Item, given
 from engine.sim.exchange import Exchange
 from engine.sim.model import NewOrder, Order, OrderKind, OrderStatus, RefusalReason, Refused
 
-LINK_ID = re.compile(r"[A-Za-z0-9_-]{1,36}")
-TIMES_IN_FORCE = ("GTC", "IOC", "FOK", "PostOnly")
-SMP = {
-    "None": "NONE", "CancelMaker": "EXPIRE_MAKER", "CancelTaker": "EXPIRE_TAKER", "CancelBoth": "EXPIRE_BOTH",
-}  # fmt: skip
 BATCH_MOST = {"linear": 20, "spot": 10}
 CANCEL_ALL_MOST = 500
-Item = Mapping[str, Any]
-
-
-def given(item: Item, name: str) -> Any:
-    """Return a parameter, None where it is absent, empty or null."""
-    value = item.get(name)
-    return None if value in ("", None) else value
-
-
-def number(item: Item, name: str) -> Decimal:
-    """Return a positive decimal text that must be there; raises BybitError."""
-    value = given(item, name)
-    label = name.capitalize()
-    if value is None or isinstance(value, bool):
-        raise wrong(f"params error: {label} invalid")
-    try:
-        amount = Decimal(str(value))
-    except InvalidOperation:
-        raise wrong(f"params error: {label} invalid") from None
-    if not amount.is_finite() or amount <= 0 or len(amount.as_tuple().digits) > 40:
-        raise wrong(f"params error: {label} invalid")
-    return amount
+SPOT_OPEN_MOST = 500
 
 
 def category_of(item: Item) -> str:
@@ -86,36 +61,43 @@ class Trading:
     def create(self, account: Account, item: Item) -> dict[str, Any]:
         """Place an order; raises BybitError."""
         one = self.instrument(item)
-        side_text, kind_text = item.get("side"), item.get("orderType")
-        if side_text not in ("Buy", "Sell"):
-            raise wrong("params error: side invalid")
-        if kind_text not in ("Limit", "Market"):
-            raise wrong("params error: OrderType invalid")
-        side: Literal["BUY", "SELL"] = "BUY" if side_text == "Buy" else "SELL"
-        is_market = kind_text == "Market"
-        tif = "IOC" if is_market else str(given(item, "timeInForce") or "GTC")
-        if tif not in TIMES_IN_FORCE:
-            raise wrong("params error: TimeInForce invalid")
-        smp = str(given(item, "smpType") or "None")
-        if smp not in SMP:
-            raise wrong("params error: SmpType invalid")
-        if one.is_linear and int(str(given(item, "positionIdx") or 0)) != 0:
-            raise wrong("position idx not match position mode")
+        side: Literal["BUY", "SELL"] = (
+            "BUY" if rules.choice(item, "side", ("Buy", "Sell")) == "Buy" else "SELL"
+        )
+        is_market = rules.choice(item, "orderType", ("Limit", "Market")) == "Market"
+        tif = rules.choice(item, "timeInForce", rules.TIMES_IN_FORCE, "GTC")
+        if is_market:
+            tif = "IOC"
+        smp = rules.choice(item, "smpType", rules.SMP, "None")
+        rules.check_fields(item, one)
+        reduces = rules.flag(item, "reduceOnly") and one.is_linear
+        closes = rules.flag(item, "closeOnTrigger") and one.is_linear
         link_id = self._link_id(account, item, one)
         unit = self._market_unit(item, one, side, is_market)
-        price = 0 if is_market else self._price(item, one, side)
-        amount, lots = self._size(item, one, unit, price, is_market)
+        price = 0 if is_market else rules.price_ticks(item, one, side)
+        quote_amount: Decimal | None = None
+        lots = 0
+        if unit == "quoteCoin":
+            quote_amount = rules.amount(item, one)
+        elif reduces and closes and rules.number(item, "qty", least=0) == 0:
+            lots = abs(account.position(one.symbol).lots)
+        else:
+            lots = rules.lots(item, one, price, is_market, reduces)
+        self._check_count(account, one)
+        self._check_funds(account, one, side, quote_amount, lots, price, reduces)
         extra: dict[str, object] = {
             "orderLinkId": link_id, "timeInForce": tif, "smpType": smp, "marketUnit": unit,
+            "closeOnTrigger": closes,
+            "isLeverage": "" if one.is_linear else str(given(item, "isLeverage") or 0),
             "lastPriceOnCreated": one.price.text(one.market.last_price_ticks),
         }  # fmt: skip
         new = NewOrder(
             account=account, market=one.market, side=side,
             kind=OrderKind.MARKET if is_market else OrderKind.LIMIT, price_ticks=price, qty_lots=lots,
-            quote_amount=amount, time_in_force="FOK" if tif == "FOK" else "IOC" if tif == "IOC" else "GTC",
-            post_only=tif == "PostOnly", post_only_cancels=True,
-            reduce_only=one.is_linear and item.get("reduceOnly") in (True, "true"),
-            client_order_id=link_id, stp_mode=SMP[smp], extra=extra,
+            quote_amount=quote_amount,
+            time_in_force="FOK" if tif == "FOK" else "IOC" if tif == "IOC" else "GTC",
+            post_only=tif == "PostOnly", post_only_cancels=True, reduce_only=reduces,
+            client_order_id=link_id, stp_mode=rules.SMP[smp], extra=extra,
         )  # fmt: skip
         if is_market:
             new.time_in_force = "GTC"
@@ -131,7 +113,7 @@ class Trading:
         value = given(item, "orderLinkId")
         if value is None:
             return ""
-        if not isinstance(value, str) or LINK_ID.fullmatch(value) is None:
+        if not isinstance(value, str) or rules.LINK_ID.fullmatch(value) is None:
             raise wrong("params error: OrderLinkId invalid")
         if (account.name, one.category, value) in self._link_ids:
             raise refusal(RefusalReason.DUPLICATE_CLIENT_ID, one.is_linear)
@@ -140,64 +122,39 @@ class Trading:
     def _market_unit(self, item: Item, one: Instrument, side: str, is_market: bool) -> str:
         if one.is_linear or not is_market:
             return ""
-        unit = given(item, "marketUnit") or ("quoteCoin" if side == "BUY" else "baseCoin")
-        if unit not in ("baseCoin", "quoteCoin") or (side == "SELL" and unit == "quoteCoin"):
-            raise wrong("params error: marketUnit invalid")
-        return str(unit)
+        default = "quoteCoin" if side == "BUY" else "baseCoin"
+        unit = rules.choice(item, "marketUnit", ("baseCoin", "quoteCoin"), default)
+        if side == "SELL" and unit == "quoteCoin":
+            raise wrong("params error: marketUnit quoteCoin is not supported for a sell")
+        return unit
 
-    def _price(self, item: Item, one: Instrument, side: str) -> int:
-        price, tick = number(item, "price"), one.market.spec.tick_size
-        if price % tick:
-            if one.is_linear:
-                raise BybitError(110003, "price is invalid")
-            raise BybitError(170134, "Order price decimal too long.")
-        high, low = self.limits(one)
-        if side == "BUY" and price > high:
-            if one.is_linear:
-                raise BybitError(110003, "Order price exceeds the allowable range.")
-            raise BybitError(170193, f"Buy order price cannot be higher than {high:f}.")
-        if side == "SELL" and price < low:
-            if one.is_linear:
-                raise BybitError(110003, "Order price exceeds the allowable range.")
-            raise BybitError(170194, f"Sell order price cannot be lower than {low:f}.")
-        return int(price / tick)
+    def _check_count(self, account: Account, one: Instrument) -> None:
+        """Refuse the 501st open spot order of an account: on spot all symbols count together."""
+        if one.is_linear:
+            return
+        count = sum(each.market.open_count.get(account.name, 0) for each in self._listing.of("spot"))
+        if count >= SPOT_OPEN_MOST:
+            raise refusal(RefusalReason.TOO_MANY_ORDERS, False)
 
-    def limits(self, one: Instrument) -> tuple[Decimal, Decimal]:
-        """Return the highest price of a buy and the lowest of a sell."""
-        market = one.market
-        middle = market.mark_price if one.is_linear else market.price(market.last_price_ticks)
-        tick = market.spec.tick_size
-        high, low = middle * (1 + LIMIT_RATIO), middle * (1 - LIMIT_RATIO)
-        return high - high % tick, low - low % tick
-
-    def _size(
-        self, item: Item, one: Instrument, unit: str, price: int, is_market: bool
-    ) -> tuple[Decimal | None, int]:
-        qty, spec = number(item, "qty"), one.market.spec
-        if unit == "quoteCoin":
-            if qty < spec.min_notional:
-                raise BybitError(170140, "Order value exceeded lower limit.")
-            return qty, 0
-        if qty % spec.lot_size:
-            if one.is_linear:
-                raise wrong("Qty invalid")
-            raise BybitError(170137, "Order quantity has too many decimals.")
-        most = spec.max_qty / 2 if is_market else spec.max_qty
-        if qty < spec.min_qty:
-            if one.is_linear:
-                raise wrong("The number of contracts is below the minimum allowed")
-            raise BybitError(170136, "Order quantity exceeded lower limit.")
-        if qty > most:
-            if one.is_linear:
-                raise wrong("The number of contracts exceeds maximum limit allowed: too large")
-            raise BybitError(170124, "Order amount too large.")
-        value = qty * one.market.price(price or one.market.last_price_ticks)
-        if value < spec.min_notional and not (one.is_linear and item.get("reduceOnly") in (True, "true")):
-            if one.is_linear:
-                least = f"{spec.min_notional:f}{spec.settle}"
-                raise BybitError(110094, f"Order does not meet minimum order value {least}")
-            raise BybitError(170140, "Order value exceeded lower limit.")
-        return None, int(qty / spec.lot_size)
+    def _check_funds(
+        self, account: Account, one: Instrument, side: str, quote_amount: Decimal | None, lots: int,
+        price: int, reduces: bool,
+    ) -> None:  # fmt: skip
+        """Refuse what the one wallet cannot pay: what margin or spot orders hold is not there twice."""
+        market, spec = one.market, one.market.spec
+        if reduces or (not one.is_linear and side == "SELL"):
+            return
+        value = quote_amount or market.qty(lots) * market.price(price or market.last_price_ticks)
+        if one.is_linear:
+            held = account.position(one.symbol).lots
+            if held and (held > 0) != (side == "BUY"):
+                value *= Decimal(max(0, lots - abs(held))) / lots
+            value /= self._exchange.clearing.leverage(account, market)
+        coin = (spec.settle or spec.quote) if one.is_linear else spec.quote
+        free = self._exchange.clearing.available_margin(account, coin)
+        if value > free - account.balance("spot", coin).locked:
+            reason = RefusalReason.MARGIN if one.is_linear else RefusalReason.INSUFFICIENT_BALANCE
+            raise refusal(reason, one.is_linear)
 
     # -------------------------------------------------------------------------------- amend, cancel
 
@@ -247,19 +204,23 @@ class Trading:
         return {"orderId": one.order_id(order.order_id), "orderLinkId": order.extra.get("orderLinkId", "")}
 
     def amend(self, account: Account, item: Item) -> dict[str, Any]:
-        """Change price or total quantity; raises BybitError."""
+        """Change price or total quantity; raises BybitError.
+
+        UNCONFIRMED: whether the queue place survives (not documented); here less at the same price keeps it.
+        """
         one = self.instrument(item)
+        rules.check_fields(item, one)
         order = self._open(account, item, one, "replace")
         price, lots = order.price_ticks, order.qty_lots
         if given(item, "price") is not None:
-            price = self._price(item, one, order.side)
+            price = rules.price_ticks(item, one, order.side)
         if given(item, "qty") is not None:
-            lots = self._size(item, one, "", price, False)[1]
+            lots = rules.lots(item, one, price, False, order.reduce_only)
             if lots <= order.filled_lots:
                 code = 110064 if one.is_linear else 170313
                 raise BybitError(code, "The modified qty should not be less than the executed qty")
-        if price == order.price_ticks and lots == order.qty_lots:
-            raise wrong("The order remains unchanged as the parameters entered match the existing ones.")
+        if one.is_linear:
+            self._check_growth(order, one, price, lots)
         try:
             if price == order.price_ticks and lots < order.qty_lots:
                 self._exchange.reduce_in_place(order, lots)
@@ -268,6 +229,16 @@ class Trading:
         except Refused as error:
             raise refusal(error.reason, one.is_linear) from None
         return self._answer(order, one)
+
+    def _check_growth(self, order: Order, one: Instrument, price: int, lots: int) -> None:
+        """Refuse an amend of a linear order whose larger value the margin does not carry."""
+        spec, account = one.market.spec, order.account
+        more = (lots - order.filled_lots) * price - order.leaves_lots * order.price_ticks
+        need = more * spec.tick_size * spec.lot_size / self._exchange.clearing.leverage(account, one.market)
+        coin = spec.settle or spec.quote
+        free = self._exchange.clearing.available_margin(account, coin) - account.balance("spot", coin).locked
+        if need > max(free, Decimal(0)) and not order.reduce_only:
+            raise refusal(RefusalReason.MARGIN, True)
 
     def cancel_all(self, account: Account, item: Item) -> dict[str, Any]:
         """Cancel what the request covers, at most 500 orders; raises BybitError."""

@@ -10,11 +10,14 @@ from typing import Any
 
 from engine.sim.accounts import ZERO, Account
 from engine.sim.bybit.instruments import Instrument, Listing, number_text
+from engine.sim.bybit.ledger import Ledger
 from engine.sim.clearing import Clearing
 from engine.sim.model import EndReason, FillRecord, Order, OrderKind, OrderStatus
 from engine.sim.tape import Print
 
 SMALLEST = Decimal("1e-8")
+KEEP_SHARE = 200
+"""A position must be worth one part in this many as maintenance margin."""
 REJECTIONS = {
     EndReason.WOULD_TAKE: "EC_PostOnlyWillTakeLiquidity",
     EndReason.IOC_REST: "EC_NoImmediateQtyToFill",
@@ -42,16 +45,17 @@ def rounded(value: Decimal) -> str:
 class Views:
     """Shows one exchange's things as Bybit does."""
 
-    def __init__(self, listing: Listing, clearing: Clearing) -> None:
+    def __init__(self, listing: Listing, clearing: Clearing, ledger: Ledger) -> None:
         self._listing = listing
         self._clearing = clearing
+        self._ledger = ledger
 
     # --------------------------------------------------------------------------------------- public
 
     def ticker(self, one: Instrument, now_ms: int, is_push: bool = False) -> dict[str, Any]:
         """Return a ticker; spot pushes have neither bid nor ask."""
         market = one.market
-        day = one.tape.day(now_ms)
+        day = one.day(now_ms)
         last = market.last_price_ticks
         first, high, low = (day.open, day.high, day.low) if day else (last, last, last)
         step = market.spec.tick_size * market.spec.lot_size
@@ -80,24 +84,23 @@ class Views:
             "basis": "", "fundingIntervalHour": str(market.spec.funding_interval_h), "fundingCap": "0.00375",
         }  # fmt: skip
 
-    def trade(self, one: Instrument, row: Print) -> dict[str, Any]:
+    def trade(self, one: Instrument, row: Print, seq: int) -> dict[str, Any]:
         """Return a public trade as REST does."""
         return {
             "execId": one.trade_id(row.trade_id), "symbol": one.symbol,
             "price": one.price.text(row.price_ticks), "size": one.size.text(row.qty_lots),
             "side": "Sell" if row.buyer_is_maker else "Buy", "time": str(row.traded_ms),
-            "isBlockTrade": False, "isRPITrade": False, "seq": str(one.market.last_id),
+            "isBlockTrade": False, "isRPITrade": False, "seq": str(seq),
         }  # fmt: skip
 
-    def trade_push(self, one: Instrument, row: Print, tick: str) -> dict[str, Any]:
-        """Return a public trade as ``publicTrade`` does; ``tick`` is its direction (linear only)."""
-        head = {
-            "T": row.traded_ms, "s": one.symbol, "S": "Sell" if row.buyer_is_maker else "Buy",
-            "v": one.size.text(row.qty_lots), "p": one.price.text(row.price_ticks),
-        }  # fmt: skip
-        direction = {"L": tick} if one.is_linear else {}
-        tail = {"i": one.trade_id(row.trade_id), "BT": False, "RPI": False, "seq": one.market.last_id}
-        return head | direction | tail
+    def trade_push(self, one: Instrument, row: Print, tick: str) -> str:
+        """Return a public trade as ``publicTrade`` does, as JSON; ``tick`` is its direction (linear only)."""
+        direction = f'"L":"{tick}",' if one.is_linear else ""
+        return (
+            f'{{"T":{row.traded_ms},"s":"{one.symbol}","S":"{"Sell" if row.buyer_is_maker else "Buy"}",'
+            f'"v":"{one.size.text(row.qty_lots)}","p":"{one.price.text(row.price_ticks)}",{direction}'
+            f'"i":"{one.trade_id(row.trade_id)}","BT":false,"RPI":false,"seq":{one.market.last_id}}}'
+        )
 
     # --------------------------------------------------------------------------------------- orders
 
@@ -117,7 +120,7 @@ class Views:
             "symbol": one.symbol,
             "price": one.price.text(order.price_ticks) if order.kind is OrderKind.LIMIT else "0",
             "qty": number_text(order.quote_amount or ZERO) if is_quote else one.size.text(order.qty_lots),
-            "side": "Buy" if order.side == "BUY" else "Sell", "isLeverage": "" if one.is_linear else "0",
+            "side": "Buy" if order.side == "BUY" else "Sell", "isLeverage": extra.get("isLeverage", ""),
             "positionIdx": 0, "orderStatus": status, "createType": "CreateByUser", "cancelType": cancel_type,
             "rejectReason": reason,
             "avgPrice": rounded(order.filled_quote / order.market.qty(order.filled_lots))
@@ -130,7 +133,8 @@ class Views:
             "orderType": "Limit" if order.kind is OrderKind.LIMIT else "Market",
             "marketUnit": extra.get("marketUnit", ""), "slippageToleranceType": "UNKNOWN",
             "triggerDirection": 0, "lastPriceOnCreated": extra.get("lastPriceOnCreated", ""),
-            "reduceOnly": order.reduce_only, "closeOnTrigger": False, "smpType": extra.get("smpType", "None"),
+            "reduceOnly": order.reduce_only, "closeOnTrigger": extra.get("closeOnTrigger", False),
+            "smpType": extra.get("smpType", "None"),
             "smpGroup": 0, "createdTime": str(order.created_ms), "updatedTime": str(order.updated_ms),
             "cumFeeDetail": {asset: number_text(fee) for asset, fee in fees.items()},
             "rpiTakerAccess": False, "rpiMatchedQty": "0",
@@ -154,25 +158,27 @@ class Views:
         order = fill.order
         one, spec, market = self._listing.by_market[order.market], order.market.spec, order.market
         rate = spec.maker_fee if fill.is_maker else spec.taker_fee
+        moment = self._ledger.moment(fill)
         filled = 0
         for each in order.fills:
             filled += each.qty_lots
             if each is fill:
                 break
         return {
-            "symbol": one.symbol, "closedSize": "" if not one.is_linear else "0",
+            "symbol": one.symbol, "closedSize": one.size.text(moment.closed_lots) if one.is_linear else "",
             "execFee": number_text(fill.fee), "execId": one.trade_id(fill.trade_id),
             "execPrice": one.price.text(fill.price_ticks), "execQty": one.size.text(fill.qty_lots),
             "execType": "Trade",
             "execValue": number_text(market.qty(fill.qty_lots) * market.price(fill.price_ticks)),
             "feeRate": number_text(rate), "tradeIv": "", "markIv": "", "blockTradeId": "",
-            "markPrice": number_text(market.mark_price) if one.is_linear else "", "indexPrice": "",
+            "markPrice": number_text(moment.mark_price) if one.is_linear else "", "indexPrice": "",
             "underlyingPrice": "", "leavesQty": one.size.text(order.qty_lots - filled),
             "orderId": one.order_id(order.order_id), "orderLinkId": order.extra.get("orderLinkId", ""),
-            "orderPrice": one.price.text(order.price_ticks), "orderQty": one.size.text(order.qty_lots),
+            "orderPrice": one.price.text(order.price_ticks) if order.kind is OrderKind.LIMIT else "0",
+            "orderQty": one.size.text(order.qty_lots),
             "orderType": "Limit" if order.kind is OrderKind.LIMIT else "Market", "stopOrderType": "UNKNOWN",
             "side": "Buy" if order.side == "BUY" else "Sell", "execTime": str(fill.time_ms),
-            "isLeverage": "0", "isMaker": fill.is_maker, "seq": market.last_id,
+            "isLeverage": "0", "isMaker": fill.is_maker, "seq": moment.seq,
             "marketUnit": order.extra.get("marketUnit", ""), "execPnl": number_text(fill.realised_pnl),
             "createType": "CreateByUser", "extraFees": [], "feeCurrency": fill.fee_asset,
         }  # fmt: skip
@@ -205,65 +211,86 @@ class Views:
         """Return a position: pushes say ``entryPrice`` where REST says ``avgPrice``."""
         market = one.market
         position = account.position(one.symbol)
+        past = self._ledger.history(account, one)
         entry = rounded(position.entry_price) if position.lots else "0"
+        # What has been paid so far, fees above all, is earned back at the break-even price.
+        even = position.entry_price - past.running / market.qty(position.lots) if position.lots else ZERO
+        unset, trailing = ("0", "0") if is_push else ("", "0.00")
         value = rounded(abs(market.qty(position.lots)) * position.entry_price)
         margin = rounded(self._clearing.position_margin(account, market))
-        keep = rounded(abs(market.qty(position.lots)) * market.mark_price / 200)
+        keep = rounded(abs(market.qty(position.lots)) * market.mark_price / KEEP_SHARE)
         shown = {
             "positionIdx": 0, "tradeMode": 0, "riskId": 1, "riskLimitValue": "2000000", "symbol": one.symbol,
             "side": "" if not position.lots else "Buy" if position.lots > 0 else "Sell",
             "size": one.size.text(abs(position.lots)) if position.lots else "0",
             "entryPrice" if is_push else "avgPrice": entry, "sessionAvgPrice": "",
-            "leverage": str(self._clearing.leverage(account, market)), "breakEvenPrice": entry,
+            "leverage": str(self._clearing.leverage(account, market)), "breakEvenPrice": rounded(even),
             "positionValue": value, "positionBalance": "0", "markPrice": number_text(market.mark_price),
             "positionIM": margin, "positionIMByMp": margin, "positionMM": keep, "positionMMByMp": keep,
-            "takeProfit": "", "stopLoss": "", "trailingStop": "0",
+            "takeProfit": unset, "stopLoss": unset, "trailingStop": trailing,
             "unrealisedPnl": rounded(self._clearing.unrealised(account, market)),
-            "curRealisedPnl": number_text(position.realised),
-            "cumRealisedPnl": number_text(position.realised),
-            "createdTime": str(position.updated_ms), "updatedTime": str(position.updated_ms),
-            "openTime": position.updated_ms, "tpslMode": "Full", "liqPrice": "", "bustPrice": "",
+            "curRealisedPnl": rounded(past.running), "cumRealisedPnl": rounded(past.total),
+            "createdTime": str(past.created_ms), "updatedTime": str(position.updated_ms),
+            "openTime": past.opened_ms, "tpslMode": "Full", "liqPrice": "", "bustPrice": "",
             "positionStatus": "Normal", "adlRankIndicator": 2, "autoAddMargin": 0,
             "leverageSysUpdatedTime": "", "mmrSysUpdatedTime": "",
-            "seq": market.last_id if position.updated_ms else -1, "isReduceOnly": False,
+            "seq": past.seq, "isReduceOnly": False,
         }  # fmt: skip
         return shown | {"category": one.category} if is_push else shown
 
     def wallet(self, account: Account, coins: tuple[str, ...] = ()) -> dict[str, Any]:
-        """Return the unified account with these coins (all that are not zero when none is named)."""
+        """Return the unified account with these coins (all that are not zero when none is named).
+
+        UNCONFIRMED: whether pushes always list the changed coins only; totals are of the whole account.
+        """
         wallet = account.balances.get("spot", {})
-        names = coins or tuple(coin for coin, balance in wallet.items() if balance.total)
-        rows = [self._coin(account, coin) for coin in names]
-        dollars = [Decimal(row["equity"]) for row in rows if row["coin"] in ("USDT", "USDC")]
-        total = rounded(sum(dollars, ZERO))
-        free = rounded(self._clearing.available_margin(account, "USDT")) if "USDT" in wallet else "0"
-        shown = dict.fromkeys(
-            ("accountIMRate", "accountIMRateByMp", "accountMMRate", "accountMMRateByMp", "accountLTV",
-             "totalInitialMargin", "totalInitialMarginByMp", "totalMaintenanceMargin",
-             "totalMaintenanceMarginByMp", "totalPerpUPL"), "0"
-        )  # fmt: skip
-        return shown | {
-            "totalEquity": total, "totalWalletBalance": total, "totalMarginBalance": total,
-            "totalAvailableBalance": free, "coin": rows, "accountType": "UNIFIED",
+        every = {coin: self._coin(account, coin) for coin, balance in wallet.items() if balance.total}
+        names = coins or tuple(every)
+        rows = [every.get(coin) or self._coin(account, coin) for coin in names]
+
+        def total(name: str) -> Decimal:
+            return sum((Decimal(row[name]) * self._dollars(coin) for coin, row in every.items()), ZERO)
+
+        margin, keep = total("totalOrderIM") + total("totalPositionIM"), total("totalPositionMM")
+        wallets, profit = total("walletBalance"), total("unrealisedPnl")
+        equity = wallets + profit
+        rates = [(part / equity).quantize(Decimal("1e-4")) if equity else ZERO for part in (margin, keep)]
+        initial, kept = (rounded(part) for part in (margin, keep))
+        return {
+            "accountIMRate": number_text(rates[0]), "accountIMRateByMp": number_text(rates[0]),
+            "totalEquity": rounded(equity), "totalWalletBalance": rounded(wallets),
+            "totalMarginBalance": rounded(equity), "totalAvailableBalance": rounded(equity - margin),
+            "totalPerpUPL": rounded(profit), "totalInitialMargin": initial, "totalInitialMarginByMp": initial,
+            "totalMaintenanceMargin": kept, "totalMaintenanceMarginByMp": kept, "coin": rows,
+            "accountLTV": "0", "accountType": "UNIFIED", "accountMMRate": number_text(rates[1]),
+            "accountMMRateByMp": number_text(rates[1]),
         }  # fmt: skip
+
+    def _dollars(self, coin: str) -> Decimal:
+        """Return what one coin is worth: its last spot price, 1 for the coins that prices are in."""
+        one = self._listing.by_name.get(("spot", f"{coin}USDT"))
+        return one.market.price(one.market.last_price_ticks) if one is not None else Decimal(1)
 
     def _coin(self, account: Account, coin: str) -> dict[str, Any]:
         balance = account.balance("spot", coin)
-        upl = orders = positions = ZERO
-        for one in self._listing.all:
+        upl = orders = positions = keep = ZERO
+        linear = self._listing.of("linear")
+        for one in linear:
             market = one.market
-            if one.is_linear and market.spec.settle == coin and (
-                one.symbol in account.positions or market.open_count.get(account.name)
-            ):  # fmt: skip
+            lots = account.positions[one.symbol].lots if one.symbol in account.positions else 0
+            if market.spec.settle == coin and (lots or market.open_count.get(account.name)):
                 upl += self._clearing.unrealised(account, market)
                 orders += self._clearing.order_margin(account, market)
                 positions += self._clearing.position_margin(account, market)
-        wallet, equity = number_text(balance.total), rounded(balance.total + upl)
+                keep += abs(market.qty(lots)) * market.mark_price / KEEP_SHARE
+        equity = balance.total + upl
         return {
-            "coin": coin, "equity": equity, "usdValue": equity, "walletBalance": wallet, "free": "",
+            "coin": coin, "equity": rounded(equity), "usdValue": rounded(equity * self._dollars(coin)),
+            "walletBalance": number_text(balance.total), "free": "",
             "locked": number_text(balance.locked), "spotHedgingQty": "0", "borrowAmount": "0",
             "spotBorrow": "0", "availableToBorrow": "", "availableToWithdraw": "", "accruedInterest": "0",
-            "totalOrderIM": rounded(orders), "totalPositionIM": rounded(positions), "totalPositionMM": "0",
-            "unrealisedPnl": rounded(upl), "cumRealisedPnl": "0", "bonus": "0", "collateralSwitch": True,
-            "marginCollateral": True, "colRes": "0",
+            "totalOrderIM": rounded(orders), "totalPositionIM": rounded(positions),
+            "totalPositionMM": rounded(keep), "unrealisedPnl": rounded(upl),
+            "cumRealisedPnl": rounded(self._ledger.earned(account, coin, linear)), "bonus": "0",
+            "collateralSwitch": True, "marginCollateral": True, "colRes": "0",
         }  # fmt: skip

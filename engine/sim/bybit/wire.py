@@ -10,7 +10,6 @@ import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any
 
 from aiohttp import web
 
@@ -18,17 +17,21 @@ from engine.sim.accounts import Account
 from engine.sim.bybit.books import PACE_MS, REPEAT_MS, DepthStream, spoiled
 from engine.sim.bybit.desk import PER_SECOND, Desk
 from engine.sim.bybit.gate import Gate, Limits
-from engine.sim.bybit.hub import Hub, Session, public_topic, to_json
+from engine.sim.bybit.hub import Hub, Session, public_topic
 from engine.sim.bybit.instruments import Instrument, Listing
+from engine.sim.bybit.ledger import Ledger
+from engine.sim.bybit.order_queries import OrderQueries
 from engine.sim.bybit.private import PrivateFeed
 from engine.sim.bybit.queries import Queries
 from engine.sim.bybit.rest import RestApi
 from engine.sim.bybit.sessions import SocketServer
+from engine.sim.bybit.strikes import Strikes
+from engine.sim.bybit.tickers import Tickers
 from engine.sim.bybit.trading import Trading
 from engine.sim.bybit.views import Views
 from engine.sim.clock import SimClock
 from engine.sim.exchange import Exchange
-from engine.sim.faultpoints import ClockFault, FaultPoints, delay_s
+from engine.sim.faultpoints import FaultPoints
 from engine.sim.faults import FaultBoard
 from engine.sim.market import Market
 from engine.sim.model import Batch, Order, OrderEvent, TradePrint
@@ -37,7 +40,8 @@ from engine.sim.sockets import Flushes, text_frame
 from engine.sim.tape import Print
 
 TICK_S = 0.01
-TICKER_MS = {"spot": 50, "linear": 100}
+LEVERAGE = 10
+"""Of a customer who has set none."""
 TRADES_MOST = 1024
 PRODUCTS = {"spot": "spot", "perp": "linear"}
 
@@ -68,11 +72,13 @@ class BybitVenue:
         self.faults = {
             category: FaultPoints(board, exchange.venue, product) for product, category in PRODUCTS.items()
         }
-        self._clock_fault = ClockFault(self.faults["spot"], clock)
+        self.listing = Listing(exchange.markets.values())
         for account in exchange.accounts.values():
             _unify(account)
-        self.listing = Listing(exchange.markets.values())
-        self._views = Views(self.listing, exchange.clearing)
+            for one in self.listing.of("linear"):
+                account.leverage.setdefault(one.symbol, LEVERAGE)
+        ledger = Ledger()
+        self._views = Views(self.listing, exchange.clearing, ledger)
         self._hub = Hub()
         self._flushes = Flushes()
         now_ms = clock.now_ms
@@ -82,22 +88,27 @@ class BybitVenue:
             for stream in (DepthStream(one, depth) for depth in PACE_MS)
         }
         gate, limits = Gate(exchange.accounts, now_ms), Limits(now_ms, settings.time_scale)
-        self._trading = Trading(exchange, self.listing, now_ms, self._race)
-        self.private = PrivateFeed(self._hub, self._views, self.listing, self.faults, now_ms, self.wake)
-        desk = Desk(self._trading, limits, self.faults, options.per_second, self.finish_round)
+        trading = Trading(exchange, self.listing, now_ms, self._race)
+        self.private = PrivateFeed(
+            self._hub, self._views, ledger, self.listing, self.faults, now_ms, self.wake
+        )
+        desk = Desk(trading, limits, self.faults, options.per_second, self.finish_round)
+        orders = OrderQueries(exchange, self.listing, self._views, ledger, trading, self.faults, now_ms)
         queries = Queries(
-            exchange, self.listing, self._views, self._trading, self.faults, now_ms, self._rest_book
+            exchange, self.listing, self._views, orders, now_ms, self.private.on_position, self._rest_book
         )
         self._rest = RestApi(queries, desk, gate, limits, self.faults)
         self.sockets = SocketServer(
             self._hub, self._flushes, self.listing, gate, desk, limits, self.faults, self._first_words,
             settings.time_scale,
         )  # fmt: skip
-        self._traded: dict[Instrument, list[dict[str, Any]]] = {}
+        self._traded: dict[Instrument, list[str]] = {}
         self._last_ticks: dict[Instrument, int] = {}
-        self._tickers: dict[Instrument, dict[str, Any]] = {}
-        self._ticker_ms: dict[Instrument, int] = {}
-        self._touched: set[Market] = set()
+        self._tickers = Tickers(self._hub, self.listing, self._views)
+        self._strikes = Strikes(
+            exchange, clock, self.listing, self._hub, self.faults, self.sockets.sessions, self.restart_books,
+            orders.forget_closed,
+        )  # fmt: skip
         exchange.listeners.append(self)
 
     def application(self) -> web.Application:
@@ -113,6 +124,7 @@ class BybitVenue:
             trade.trade_id, trade.price_ticks, trade.qty_lots, trade.time_ms, trade.taker_side == "SELL"
         )
         one.tape.add(row, trade.taker_number)
+        one.prints.append((row, trade.market.last_id))
         before = self._last_ticks.get(one, trade.price_ticks)
         self._last_ticks[one] = trade.price_ticks
         if self._hub.has((one.category, f"publicTrade.{one.symbol}")):
@@ -205,40 +217,9 @@ class BybitVenue:
             self._flushes.flush()
             session.outlet.send(text_frame(stream.snapshot(now).encode()))
         elif kind == "tickers":
-            row = self._tickers.get(one)
-            if row is None or not self._hub.has(key):
-                row = self._tickers[one] = self._views.ticker(one, now, is_push=True)
-            session.outlet.send(text_frame(self._ticker_frame(one, "snapshot", row, now)))
+            session.outlet.send(text_frame(self._tickers.first(one, now)))
         elif kind == "priceLimit":
-            session.outlet.send(text_frame(self._limit_frame(one, now)))
-
-    # -- tickers -------------------------------------------------------------------------------------------
-
-    def _ticker_frame(self, one: Instrument, kind: str, row: Mapping[str, Any], now: int) -> bytes:
-        head: dict[str, Any] = {"topic": f"tickers.{one.symbol}"}
-        if one.is_linear:
-            return to_json(head | {"type": kind, "data": row, "cs": one.market.last_id, "ts": now})
-        return to_json(head | {"ts": now, "type": kind, "cs": one.market.last_id, "data": row})
-
-    def _limit_frame(self, one: Instrument, now: int) -> bytes:
-        high, low = self._trading.limits(one)
-        data = {"symbol": one.symbol, "buyLmt": f"{high:f}", "sellLmt": f"{low:f}"}
-        return to_json({"topic": f"priceLimit.{one.symbol}", "data": data, "ts": now})
-
-    def _tick_ticker(self, one: Instrument, now: int) -> None:
-        key = (one.category, f"tickers.{one.symbol}")
-        if not self._hub.has(key) or now - self._ticker_ms.get(one, 0) < TICKER_MS[one.category]:
-            return
-        self._ticker_ms[one] = now
-        row, before = self._views.ticker(one, now, is_push=True), self._tickers.get(one, {})
-        if row == before:
-            return
-        self._tickers[one] = row
-        if one.is_linear:
-            changed = {name: value for name, value in row.items() if before.get(name) != value}
-            self._hub.push(key, self._ticker_frame(one, "delta", {"symbol": one.symbol} | changed, now))
-        else:
-            self._hub.push(key, self._ticker_frame(one, "snapshot", row, now))
+            session.outlet.send(text_frame(self._tickers.limit(one, now)))
 
     # -- rounds and ticks ----------------------------------------------------------------------------------
 
@@ -257,77 +238,21 @@ class BybitVenue:
             topic = f"publicTrade.{one.symbol}"
             for start in range(0, len(rows), TRADES_MOST):
                 part = rows[start : start + TRADES_MOST]
-                message = {"topic": topic, "type": "snapshot", "ts": now, "data": part}
-                self._hub.push((one.category, topic), to_json(message))
+                text = f'{{"topic":"{topic}","type":"snapshot","ts":{now},"data":[{",".join(part)}]}}'
+                self._hub.push((one.category, topic), text.encode())
         self.private.deliver()
         self._flushes.flush()
 
     def tick(self) -> None:
         """Do what is due by the clock: faults, depth streams, tickers."""
-        self._clock_fault.tick()
+        self._strikes.tick()
         now = self._clock.now_ms()
-        for category, faults in self.faults.items():
-            if faults.armed:
-                self._strike(category, faults)
-            if faults.armed or self._touched or self._hub.silent:
-                self._lasting(category, faults)
         for key in [key for key, listeners in self._hub.listeners.items() if listeners]:
             stream = self.books.get(key)
             if stream is not None and not 0 <= now - stream.sent_ms < PACE_MS[stream.depth]:
                 self._advance(key, stream, now)
-        for one in self.listing.all:
-            self._tick_ticker(one, now)
+        self._tickers.tick(now)
         self.finish_round()
-
-    def _strike(self, category: str, faults: FaultPoints) -> None:
-        take, sessions = faults.take, list(self.sockets.sessions)
-        public = [session for session in sessions if session.path == category]
-        if take("disconnect") is not None:
-            for session in public:
-                session.outlet.abort()
-        if (closing := take("close")) is not None:
-            for session in public:
-                session.outlet.close(int(closing.get("code", 1001)), "closed by fault")
-        if take("half_open") is not None:
-            for session in sessions:
-                session.outlet.mute()
-        if take("revoke_session") is not None:
-            for session in sessions:
-                if session.account is not None:
-                    session.outlet.close(1000, "")
-        if (shutdown := take("server_shutdown")) is not None:
-            for session in sessions:
-                if session.path == "trade":
-                    session.send({"retCode": 10019, "retMsg": "Service is restarting, please reconnect",
-                                  "op": "", "connId": session.number})  # fmt: skip
-
-            def close() -> None:
-                for session in sessions:
-                    session.outlet.close(1001, "")
-
-            asyncio.get_running_loop().call_later(delay_s(shutdown, 3000), close)
-        for one in self.listing.of(category):
-            if take("restart_depth", one.symbol) is not None:
-                self.restart_books(one)
-
-    def _lasting(self, category: str, faults: FaultPoints) -> None:
-        for one in self.listing.of(category):
-            symbol = one.symbol
-            wanted = None
-            for name, status in (("symbol_halt", "HALTED"), ("symbol_cancel_only", "CANCEL_ONLY")):
-                if faults.lasts(name, symbol):
-                    wanted = status
-                    if one.market not in self._touched:
-                        faults.note(name)
-                    break
-            if wanted is not None or one.market in self._touched:
-                (self._touched.add if wanted else self._touched.discard)(one.market)
-                self._exchange.set_status(one.market, wanted or "TRADING")
-            silent = faults.lasts("silent_topic", symbol)
-            if silent != ((category, symbol) in self._hub.silent):
-                (self._hub.silent.add if silent else self._hub.silent.discard)((category, symbol))
-                if silent:
-                    faults.note("silent_topic")
 
     # -- life ----------------------------------------------------------------------------------------------
 
