@@ -23,6 +23,7 @@ Environment = Literal["sim", "testnet", "live"]
 VENUES = ("binance", "kucoin", "okx")
 """Venues this build can talk to; wiring has the adapters."""
 
+_FEE = re.compile(r"^-?0(\.[0-9]{1,8})?$")
 _INSTANCE = re.compile(r"^[a-z0-9]{1,4}$")
 _SPOT = re.compile(r"^[^/:\s]+/[^/:\s]+$")
 _PERP = re.compile(r"^[^/:\s]+/[^/:\s]+:[^/:\s-]+$")
@@ -118,6 +119,14 @@ class InstrumentsSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     perp: tuple[str, ...] = ()
 
 
+class TakerFeesSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``[venues.X.taker_fees]``: what the account's fee level costs a taker, as part of the quote amount."""
+
+    spot: str = ""
+    """``"0.001"`` is 0.1 %; empty: unknown, and questions that need it are refused."""
+    perp: str = ""
+
+
 class VenueSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """``[venues.X]``: one exchange."""
 
@@ -125,6 +134,7 @@ class VenueSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     environment: Environment = "sim"
     products: tuple[Literal["spot", "perp"], ...] = ("spot", "perp")
     instruments: InstrumentsSection = InstrumentsSection()
+    taker_fees: TakerFeesSection = TakerFeesSection()
     depth_speed: str = ""
     """Venue's own word for the depth cadence (Binance: "100ms"); empty: the fastest documented."""
     trade_stream: str = ""
@@ -305,6 +315,9 @@ def _venue_problem(name: str, venue: VenueSection) -> str | None:
         return f'venues.{name}.products is empty; use ["spot"], ["perp"] or both'
     for product, pattern, example in (("spot", _SPOT, "BTC/USDT"), ("perp", _PERP, "BTC/USDT:USDT")):
         symbols: tuple[str, ...] = getattr(venue.instruments, product)
+        fee: str = getattr(venue.taker_fees, product)
+        if fee and not _FEE.match(fee):
+            return f'venues.{name}.taker_fees.{product} = "{fee}" is not a part such as "0.001" (0.1 %)'
         if product in venue.products and not symbols and venue.enabled:
             return f"venues.{name}.instruments.{product} is empty; list at least one, e.g. {example}"
         for symbol in symbols:

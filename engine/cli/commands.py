@@ -117,12 +117,40 @@ async def quotes(options: argparse.Namespace) -> int:
     config = load(options)
     symbols = tuple(options.symbols)
     async with answering(options, config, symbols, options.exchange) as ask:
-        rows = await ask("quotes", symbols=list(symbols), exchange=options.exchange)
+        answer = await ask("quotes", symbols=list(symbols), exchange=options.exchange, fees=options.fees)
+    rows = answer["quotes"]
     if options.json:
-        output.print_json(rows)
+        output.print_json(answer)
     else:
-        output.console().print(output.quotes_table(rows))
-    return 0 if all(row["state"] == "LIVE" for row in rows) else 1
+        out = output.console()
+        out.print(output.quotes_table(sorted(rows, key=lambda row: (row["pair"], row["venue"]))))
+        if any(len(row["bid_venues"]) and row["pair"] for row in answer["best"]):
+            out.print()
+            out.print(output.best_table(answer["best"]))
+        for error in answer["errors"]:
+            print(f"{error['venue']} {error['product']}: {error['error']}", file=sys.stderr)
+    return 0 if rows and all(row["state"] == "LIVE" for row in rows) and not answer["errors"] else 1
+
+
+async def impact(options: argparse.Namespace) -> int:
+    """``impact``: what an order would cost now."""
+    config = load(options)
+    exchange = None if options.all else options.exchange
+    async with answering(options, config, (options.symbol,), exchange) as ask:
+        answer = await ask(
+            "impact",
+            symbol=options.symbol,
+            side=options.side,
+            base=options.base,
+            quote=options.quote,
+            exchange=exchange,
+            fees=options.fees,
+        )
+    if options.json:
+        output.print_json(answer)
+    else:
+        output.print_impact(answer)
+    return 0 if answer["outcome"] == "filled" else 1
 
 
 async def book(options: argparse.Namespace) -> int:

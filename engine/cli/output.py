@@ -69,6 +69,63 @@ def quotes_table(rows: list[dict[str, Any]]) -> Table:
     return result
 
 
+def best_table(rows: list[dict[str, Any]]) -> Table:
+    """Return the table of the consolidated best, one row a symbol."""
+    nets = any(row["bid_net"] or row["ask_net"] for row in rows)
+    right = ("bid qty", "bid", "ask", "ask qty", *(("net bid", "net ask") if nets else ()))
+    result = table("best of", "bid at", *right, "ask at", "left out", right=right)
+    for row in rows:
+        left_out = ", ".join(f"{each['venue']} {each['state']}" for each in row["excluded"])
+        result.add_row(
+            row["pair"],
+            ", ".join(row["bid_venues"]) or "-",
+            row["bid_qty"] or "-",
+            row["bid"] or "-",
+            row["ask"] or "-",
+            row["ask_qty"] or "-",
+            *((_cut(row["bid_net"]), _cut(row["ask_net"])) if nets else ()),
+            ", ".join(row["ask_venues"]) or "-",
+            f"[yellow]{left_out}[/]",
+        )
+    return result
+
+
+def _cut(number: str | None, digits: int = 10) -> str:
+    """Return a decimal text rounded to so many significant digits, for people."""
+    return "-" if number is None else f"{float(number):.{digits}g}"
+
+
+def print_impact(answer: dict[str, Any]) -> None:
+    """Print what an order would do to the books."""
+    out = console()
+    wanted = answer["wanted_base"] and f"{answer['wanted_base']} base"
+    out.print(
+        f"{answer['side']} {wanted or answer['wanted_quote'] + ' quote'} of {answer['pair']}", style="bold"
+    )
+    rows = table("", "", right=("",))
+    for label, key in (
+        ("fills", "base_qty"), ("for", "quote_amount"), ("fees", "fee"), ("average", "average_price"),
+        ("worst", "worst_price"), ("mid before", "mid"), ("impact bps", "impact_bps"),
+        ("impact %", "impact_pct"), ("unfilled", "unfilled"),
+    ):  # fmt: skip
+        note = " (fees included)" if key == "average_price" and answer["is_fee_included"] else ""
+        rows.add_row(label + note, _cut(answer[key]))
+    out.print(rows)
+    if answer["children"]:
+        right = ("base qty", "quote", "fee", "limit price")
+        children = table("venue", *right, right=right)
+        for child in answer["children"]:
+            children.add_row(
+                child["venue"], child["base_qty"], _cut(child["quote_amount"]), _cut(child["fee"]),
+                child["worst_price"],
+            )  # fmt: skip
+        out.print(children)
+    for each in answer["excluded"]:
+        out.print(f"left out: {each['venue']} {state_text(each['state'])} {each['reason']}")
+    if answer["outcome"] != "filled":
+        out.print("[red]insufficient depth[/]: the books hold no more")
+
+
 def _micro(value: int | None) -> str:
     return "-" if value is None else f"{value / 1_000:.1f}"
 

@@ -20,7 +20,15 @@ _EXAMPLES = {
   python -m engine sim --seed 3 --rate 5000""",
     "quotes": """examples:
   python -m engine quotes                                every configured instrument
-  python -m engine quotes BTC/USDT BTC/USDT:USDT --json""",
+  python -m engine quotes BTC/USDT                       every venue, and the best of them
+  python -m engine quotes BTC/USDT BTC/USDT:USDT --fees --json""",
+    "impact": """examples:
+  python -m engine impact BTC/USDT --side buy --quote 50000                split best over all venues
+  python -m engine impact BTC/USDT:USDT --side sell --base 2 --exchange okx --json
+  python -m engine impact BTC/USDT --side buy --base 1.5 --fees            cheapest after taker fees
+
+Walks the books as they stand. Child sizes are whole lots of each venue; what lots leave over is unfilled.
+Exit code 1: the books do not hold that much.""",
     "book": """examples:
   python -m engine book BTC/USDT --depth 20
   python -m engine book BTC/USDT:USDT --exchange binance --json""",
@@ -90,6 +98,19 @@ def build_parser() -> argparse.ArgumentParser:
         "symbols", nargs="*", metavar="SYMBOL", help="universal symbols; default: all configured"
     )
     quotes.add_argument("--exchange", metavar="VENUE", help="only this venue")
+
+    quotes.add_argument("--fees", action="store_true", help="best after taker fees (venues.X.taker_fees)")
+
+    impact = command("impact", "show what an order would cost, on one venue or split over all")
+    impact.add_argument("symbol", metavar="SYMBOL")
+    impact.add_argument("--side", choices=("buy", "sell"), required=True)
+    amount = impact.add_mutually_exclusive_group(required=True)
+    amount.add_argument("--base", metavar="QTY", help="quantity in base units")
+    amount.add_argument("--quote", metavar="AMOUNT", help="amount in quote units")
+    where = impact.add_mutually_exclusive_group()
+    where.add_argument("--exchange", metavar="VENUE", help="this venue alone")
+    where.add_argument("--all", action="store_true", help="split over all venues (the default)")
+    impact.add_argument("--fees", action="store_true", help="count taker fees (venues.X.taker_fees)")
 
     book = command("book", "show one book's levels")
     book.add_argument("symbol", metavar="SYMBOL")

@@ -26,6 +26,7 @@ from engine.supervisor import wiring
 from engine.supervisor.built import stale_modules
 from engine.supervisor.embedded_sim import SimulatedExchange
 from engine.supervisor.epoch import next_epoch
+from engine.supervisor.markets import Markets
 from engine.supervisor.systemd import ServiceManager
 from engine.supervisor.trading import TradingDesk
 from engine.supervisor.venue import VenueProduct
@@ -59,6 +60,7 @@ class Engine:
         self.clock: Clock = SystemClock()
         self.manager = ServiceManager()
         self.venues: list[VenueProduct] = []
+        self.markets = Markets(config)
         self.sim: SimulatedExchange | None = None
         self.started_mono_ns = self.clock.mono_ns()
         self.is_ready = False
@@ -116,6 +118,7 @@ class Engine:
         self._build_venues()
         self._build_desks()
         for venue in self.venues:
+            venue.on_listed = self.markets.attach
             venue.start()
         loop = asyncio.get_running_loop()
         self._desk_tasks = [loop.create_task(desk.start(), name="trading desk") for desk in self.desks]
@@ -425,12 +428,21 @@ class Engine:
             exchange = arguments.get("exchange")
             for symbol in symbols:
                 self.find(symbol, exchange)
-            return [
-                row
-                for venue in self.venues
-                if exchange in (None, venue.venue)
-                for row in venue.quote_rows(symbols)
-            ]
+            shown = [venue for venue in self.venues if exchange in (None, venue.venue)]
+            return {
+                "quotes": [row for venue in shown for row in venue.quote_rows(symbols)],
+                "best": []
+                if exchange
+                else self.markets.best_rows(symbols, after_fees=bool(arguments.get("fees"))),
+                "errors": [
+                    {"venue": each.venue, "product": each.product.value, "error": each.error}
+                    for each in shown
+                    if each.error
+                ],
+            }
+        if command == "impact":
+            self.find(str(arguments["symbol"]), arguments.get("exchange"))
+            return self.markets.impact(arguments)
         if command == "book":
             venue = self.find(str(arguments["symbol"]), arguments.get("exchange"))
             return venue.book_view(str(arguments["symbol"]), int(arguments.get("depth", 10)))

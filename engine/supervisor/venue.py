@@ -7,6 +7,7 @@ import difflib
 import random
 import ssl
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 from engine.book.l2 import BookLike, decimal_text, levels_text, new_book
@@ -86,6 +87,7 @@ class VenueProduct:
         self.state = "starting"
         self.error = ""
         self.is_listed = asyncio.Event()
+        self.on_listed: Callable[[VenueProduct], None] | None = None
         self._desk: SnapshotDesk | None = None
         self._task: asyncio.Task[None] | None = None
         self._updates_before: dict[str, tuple[int, int]] = {}
@@ -129,6 +131,8 @@ class VenueProduct:
                 )
                 await asyncio.sleep(pause / 1000)
         self._take_listing(listing)
+        if self.on_listed is not None:
+            self.on_listed(self)
         self.state, self.error = "up", ""
         self.is_listed.set()
         self._open_sessions()

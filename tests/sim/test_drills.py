@@ -60,7 +60,7 @@ async def test_a_frozen_exchange(tmp_path: Path, seconds: int) -> None:
             assert order.state is OrderState.PENDING_NEW
             await until(lambda: order.state is OrderState.IN_DOUBT, what=order)
             await until(lambda: not any(live(bench)), what=bench.engine.status())
-            rows = await bench.engine.handle("quotes", {})
+            rows = (await bench.engine.handle("quotes", {}))["quotes"]
             assert {row["pair"] for row in rows} == {SPOT, PERP}
             assert "LIVE" not in {row["state"] for row in rows}
             while loop.time() - since < seconds:
