@@ -38,6 +38,8 @@ class EngineSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Recordings and state (boot epoch); created with mode 0700."""
     control_socket: str = "run/engine.sock"
     """Local control socket, mode 0600; commands use a running daemon through it. Empty: none."""
+    ready_grace_ms: int = 10_000
+    """A venue product that is not up this long after the start holds READY back no longer."""
 
 
 class LoopSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -179,6 +181,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 _BOUNDS: dict[tuple[str, str], tuple[int, int]] = {
+    ("engine", "ready_grace_ms"): (0, 600_000),
     ("loop", "busy_poll_ms"): (1, 10_000),
     ("loop", "cpu"): (-1, 4_095),
     ("trading", "request_timeout_ms"): (50, 60_000),

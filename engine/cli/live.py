@@ -1,29 +1,62 @@
-"""The live table of ``run``: redrawn twice a second, off the hot path."""
+"""The live view of ``run``: redrawn twice a second, off the hot path.
+
+A few instruments are shown one by one; where they do not fit the terminal, venues are summed up and the best
+of all venues stands below, as many symbols as there is room for.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import time
 
-from rich.console import Group
+from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from engine.cli.output import console, quotes_table
+from engine.cli.output import best_table, console, quotes_table, venues_table
 from engine.supervisor.engine import Engine
 
 REFRESH_S = 0.5
+ROWS_AROUND = 6
+"""Lines that headings and gaps take."""
 
 
 async def show(engine: Engine) -> None:
-    """Redraw the table until cancelled."""
+    """Redraw the view until cancelled."""
+    rates = Rates()
     with Live(console=console(), refresh_per_second=4, transient=False) as live:
         while True:
-            live.update(Group(_headline(engine), quotes_table(_rows(engine))))
+            live.update(Group(_headline(engine), *_body(engine, rates, live.console.height)))
             await asyncio.sleep(REFRESH_S)
 
 
-def _rows(engine: Engine) -> list[dict[str, object]]:
-    return [row for venue in engine.venues for row in venue.quote_rows()]
+class Rates:
+    """Messages per second by name, from counters that only grow."""
+
+    def __init__(self) -> None:
+        self._before: dict[str, tuple[float, int]] = {}
+
+    def of(self, name: str, count: int) -> float:
+        """Return the rate since the last call for this name, 0 the first time."""
+        now = time.monotonic()
+        then, before = self._before.get(name, (now, count))
+        self._before[name] = (now, count)
+        return (count - before) / (now - then) if now > then else 0.0
+
+
+def _body(engine: Engine, rates: Rates, height: int) -> list[RenderableType]:
+    rows = [row for venue in engine.venues for row in venue.quote_rows()]
+    if len(rows) + ROWS_AROUND <= height:
+        return [quotes_table(rows)]
+    health = [venue.health() for venue in engine.venues]
+    for each in health:
+        each["messages_per_s"] = rates.of(f"{each['venue']}.{each['product']}", each["messages"])
+    room = max(0, height - len(health) - ROWS_AROUND)
+    best = engine.markets.best_rows()
+    parts: list[RenderableType] = [venues_table(health)]
+    if room > 0:
+        parts += [Text(""), best_table(best[:room])]
+    return parts
 
 
 def _headline(engine: Engine) -> Text:

@@ -69,6 +69,26 @@ def quotes_table(rows: list[dict[str, Any]]) -> Table:
     return result
 
 
+def venues_table(rows: list[dict[str, Any]]) -> Table:
+    """Return one line a venue product, for the live view of many instruments."""
+    right = ("live", "msgs/s", "gaps", "resyncs", "reconnects", "p50 us", "p99 us")
+    result = table("venue", "product", "state", *right, right=right)
+    for row in rows:
+        latency = row["wire_to_book_ns"]
+        colour = "green" if row["live"] == row["books"] and row["state"] == "up" else "red"
+        result.add_row(
+            row["venue"],
+            row["product"],
+            f"[{colour}]{row['state']}[/]" + (f" [dim]{row['error'][:60]}[/]" if row["error"] else ""),
+            f"{row['live']}/{row['books']}",
+            f"{row['messages_per_s']:.0f}",
+            *(str(row[key]) for key in ("gaps", "resyncs", "reconnects")),
+            _micro(latency["p50"]),
+            _micro(latency["p99"]),
+        )
+    return result
+
+
 def best_table(rows: list[dict[str, Any]]) -> Table:
     """Return the table of the consolidated best, one row a symbol."""
     nets = any(row["bid_net"] or row["ask_net"] for row in rows)

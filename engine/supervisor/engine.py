@@ -260,18 +260,25 @@ class Engine:
                 self._check_ready(now)
 
     def _check_ready(self, now: int) -> None:
+        """Become ready when every book was LIVE; a venue that is not up in time is named, not waited for."""
         books = sum(len(venue.books) for venue in self.venues)
         live = sum(venue.live_books for venue in self.venues)
-        listed = all(venue.is_listed.is_set() for venue in self.venues)
-        if not (listed and books and live == books):
+        late = [venue for venue in self.venues if not venue.is_whole]
+        waited = now - self.started_mono_ns >= self.config.engine.ready_grace_ms * 1_000_000
+        if late and not (waited and len(late) < len(self.venues)):
             self.manager.status(f"starting: {live}/{books} books LIVE")
             return
         self.is_ready = True
         if self.config.loop.gc_freeze:
             gc.collect()
             gc.freeze()
-        self.log.emit(events.ENGINE_READY, books=books, seconds=round((now - self.started_mono_ns) / 1e9, 3))
-        self.manager.ready(f"{live} books LIVE")
+        self.log.emit(
+            events.ENGINE_READY,
+            books=books,
+            seconds=round((now - self.started_mono_ns) / 1e9, 3),
+            without=[f"{venue.venue}.{venue.product.value}" for venue in late],
+        )
+        self.manager.ready(f"{live} books LIVE" + (f", {len(late)} venue products not up" if late else ""))
 
     async def _feed_watchdog(self) -> None:
         assert self.manager.watchdog_s is not None

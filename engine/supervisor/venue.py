@@ -285,6 +285,11 @@ class VenueProduct:
         return sum(session.session.messages for session in self.sessions)
 
     @property
+    def is_whole(self) -> bool:
+        """Tell whether the listing was read and every book is LIVE."""
+        return self.is_listed.is_set() and bool(self.books) and self.live_books == len(self.books)
+
+    @property
     def live_books(self) -> int:
         """Return how many books are LIVE."""
         return sum(book.is_live for book in self.books.values())

@@ -45,7 +45,12 @@ ENGINE_STARTED = _event(
     "venues",
 )
 ENGINE_READY = _event(
-    "engine.ready", "info", "Every enabled book was LIVE at least once.", "books", "seconds"
+    "engine.ready",
+    "info",
+    "Every book was LIVE, but for those of the venue products that are not up.",
+    "books",
+    "seconds",
+    "without",
 )
 ENGINE_STOPPING = _event("engine.stopping", "info", "A stop was asked for.", "reason")
 ENGINE_STOPPED = _event("engine.stopped", "info", "Everything is closed and flushed.", "seconds")
