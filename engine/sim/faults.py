@@ -15,6 +15,8 @@ SENTENCES: dict[str, str] = {
     "slow_snapshot": "Depth snapshots take `delay_ms` longer.",
     "snapshot_error": "Depth snapshots are answered with HTTP `status` (default 500).",
     "restart_depth": "Depth streams begin again unasked: a snapshot whose numbers start over (Bybit).",
+    "reset_sequence": "A depth stream's numbers go back, announced by the chain rule (OKX).",
+    "heartbeat_depth": "A depth frame without levels repeats the last number (OKX).",
     "disconnect": "Stream connections are cut without a close frame.",
     "close": "Stream connections are closed with code `code` (default 1001).",
     "half_open": "Connections stay open but nothing is sent any more, pings included.",

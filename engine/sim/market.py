@@ -17,6 +17,7 @@ from decimal import Decimal
 from engine.sim.model import Batch, MarketSpec, Order, SideName
 
 HISTORY_BATCHES = 6_000
+NUMBERS_KEPT = 24_000
 
 
 class Level:
@@ -142,6 +143,7 @@ class Market:
         self._top = (0, 0, 0, 0)
         self._reference = Reference({}, {}, self.last_id)
         self._history: deque[Batch] = deque()
+        self._numbers: dict[int, int] = {}
 
     # ------------------------------------------------------------------------------------ changes
 
@@ -236,9 +238,16 @@ class Market:
         _apply(self._reference.asks, batch.asks)
         self._reference.last_id = batch.last_id
 
+    def note_number(self, number: int) -> None:
+        """Remember a wire's own number for the book as last published: `published_at` then knows it too."""
+        self._numbers.pop(number, None)
+        self._numbers[number] = self.published_id
+        if len(self._numbers) > NUMBERS_KEPT:
+            del self._numbers[next(iter(self._numbers))]
+
     def published_at(self, sequence: int | None = None) -> Reference | None:
         """Return the published book as of a batch's last id (default: the latest), None if unknown."""
-        wanted = self.published_id if sequence is None else sequence
+        wanted = self.published_id if sequence is None else self._numbers.get(sequence, sequence)
         base = self._reference
         result = Reference(dict(base.bids), dict(base.asks), base.last_id)
         if wanted == base.last_id:
@@ -252,6 +261,23 @@ class Market:
             if batch.last_id > wanted:
                 break
         return None
+
+    def oldest(self) -> tuple[dict[int, int], dict[int, int], int]:
+        """Return bids, asks and last id of the oldest published book that is still known."""
+        base = self._reference
+        return dict(base.bids), dict(base.asks), base.last_id
+
+    def renumber(self, first_id: int) -> None:
+        """Let the ids of changes start over; earlier books can no longer be asked for by number.
+
+        The batch must have been closed just before; the latest book keeps its number until the next one.
+        """
+        latest = self.published_at()
+        assert latest is not None
+        assert self._first_id == 0
+        self._reference = latest
+        self._history.clear()
+        self.ids = itertools.count(first_id)
 
     # ------------------------------------------------------------------------------------- numbers
 

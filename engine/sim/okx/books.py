@@ -21,12 +21,21 @@ HEARTBEAT_MS = 60_000
 _NO_LIMIT = -(2**62)
 
 
+def row_texts(instrument: Instrument, levels: Iterable[tuple[int, int]]) -> list[list[str]]:
+    """Return ``[price, size, "0", orders]`` rows in the order given."""
+    price, size = instrument.price_text, instrument.size_text
+    return [[price(ticks), size(lots), "0", str(_orders(lots))] for ticks, lots in levels]
+
+
+def _orders(lots: int) -> int:
+    """Return how many orders a level is said to have: the crowd's quantity has no orders of its own."""
+    return 1 + lots % 7 if lots else 0
+
+
 def rows_text(instrument: Instrument, levels: Iterable[tuple[int, int]]) -> str:
     """Return the inside of a JSON array of ``[price, size, "0", orders]`` rows in the order given."""
     price, size = instrument.price_text, instrument.size_text
-    return ",".join(
-        [f'["{price(ticks)}","{size(lots)}","0","{1 + lots % 7 if lots else 0}"]' for ticks, lots in levels]
-    )
+    return ",".join([f'["{price(ticks)}","{size(lots)}","0","{_orders(lots)}"]' for ticks, lots in levels])
 
 
 class SideWindow:
@@ -69,7 +78,7 @@ class BookChannel:
     """The ``books`` channel of one instrument, and the best levels that ``books5`` and ``bbo-tbt`` show.
 
     Attributes:
-        sequence: ``seqId`` of the latest frame.
+        sequence: ``seqId`` of the latest frame. sent_ms: when the latest frame was made.
     """
 
     def __init__(self, instrument: Instrument) -> None:
@@ -93,6 +102,18 @@ class BookChannel:
     def heartbeat(self, now_ms: int) -> str:
         """Return the frame that says that nothing has changed."""
         return self._frame("update", [], [], self.sequence, now_ms)
+
+    def restart(self, first_id: int) -> None:
+        """Let the numbers go back, as the venue's maintenance does: the next frame has a lower ``seqId``.
+
+        The market's batch must have been closed just before.
+        """
+        self.instrument.market.renumber(first_id)
+
+    def earlier(self, levels: int) -> tuple[list[tuple[int, int]], list[tuple[int, int]], int]:
+        """Return asks, bids and ``seqId`` of the oldest book that is still known."""
+        bids, asks, at = self.instrument.market.oldest()
+        return sorted(asks.items())[:levels], sorted(bids.items(), reverse=True)[:levels], at
 
     def snapshot(self, now_ms: int) -> str:
         """Return the window whole; the market's batch must have been closed just before."""

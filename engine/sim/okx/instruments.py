@@ -33,11 +33,12 @@ class Instrument:
     """One market under its OKX name.
 
     Attributes:
-        inst_id, inst_type: ``BTC-USDT-SWAP``, ``SWAP``.
+        inst_id, inst_type: ``BTC-USDT-SWAP``, ``SWAP``. group: its fee group.
         code: the integer that WebSocket order entry takes (``instIdCode``).
         contract_size: base units in one contract; 1 for spot.
+        underlying, settle: of swaps: index and settlement currency.
         lot: the size step in the wire's unit.
-        tape: what has traded.
+        tape: what has traded. max_leverage: as configured.
     """
 
     def __init__(self, market: Market, number: int) -> None:
@@ -46,10 +47,13 @@ class Instrument:
         self.inst_id = spec.symbol
         self.is_swap = spec.product == "perp"
         self.inst_type = "SWAP" if self.is_swap else "SPOT"
+        self.group = "4" if self.is_swap else "12"
         self.code = FIRST_CODE + number
         self.contract_size = spec.contract_size
         self.lot = spec.lot_size / spec.contract_size
         self.underlying = f"{spec.base}-{spec.quote}" if self.is_swap else ""
+        self.settle = (spec.settle or spec.quote) if self.is_swap else ""
+        self.max_leverage = Decimal(spec.max_leverage)
         self.tape = Tape()
         self._prices: dict[int, str] = {}
         self._sizes: dict[int, str] = {}
@@ -78,7 +82,7 @@ class Instrument:
         size = number_text(spec.max_qty / self.contract_size)
         shown: dict[str, Any] = dict.fromkeys(EMPTY_FIELDS, "")
         shown |= {
-            "category": "1", "futureSettlement": False, "groupId": "4" if self.is_swap else "12",
+            "category": "1", "futureSettlement": False, "groupId": self.group,
             "instId": self.inst_id, "instType": self.inst_type, "instIdCode": self.code, "instCategory": "1",
             "lever": str(spec.max_leverage) if self.is_swap else "10", "listTime": LISTED_MS,
             "lotSz": number_text(self.lot), "minSz": number_text(spec.min_qty / self.contract_size),
@@ -92,7 +96,7 @@ class Instrument:
             shown |= {
                 "ctMult": "1", "ctType": "linear", "ctVal": number_text(self.contract_size),
                 "ctValCcy": spec.base, "instFamily": self.underlying, "uly": self.underlying,
-                "settleCcy": spec.settle or spec.quote,
+                "settleCcy": self.settle,
             }  # fmt: skip
         else:
             shown |= {
@@ -103,13 +107,14 @@ class Instrument:
 
 
 class Listing:
-    """Every instrument of the venue, by id and by code."""
+    """Every instrument of the venue, by id, by code, and one for each index."""
 
     def __init__(self, markets: list[Market]) -> None:
         self.all = [Instrument(market, number) for number, market in enumerate(markets)]
         self.by_id = {one.inst_id: one for one in self.all}
         self.by_code = {one.code: one for one in self.all}
         self.by_market = {one.market: one for one in self.all}
+        self.indices = {one.underlying: one for one in reversed(self.all) if one.is_swap}
 
     def of_type(self, inst_type: str) -> list[Instrument]:
         """Return the instruments of a type, all for ``ANY``."""

@@ -9,6 +9,7 @@ import base64
 import binascii
 import hashlib
 import hmac
+import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -18,6 +19,7 @@ from engine.sim.okx.errors import OkxError
 
 TOLERANCE_MS = 30_000
 LOGIN_PATH = "GET/users/self/verify"
+STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", re.ASCII)
 
 
 def is_signed(secret: str, text: str, signature: str) -> bool:
@@ -71,6 +73,8 @@ class Gate:
 
     def _check_time(self, stamp: str) -> None:
         try:
+            if STAMP.fullmatch(stamp) is None:
+                raise ValueError
             sent = datetime.strptime(stamp, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC)
         except ValueError:
             raise OkxError("50112", "Invalid OK-ACCESS-TIMESTAMP") from None
@@ -79,8 +83,14 @@ class Gate:
 
     def login(self, arg: Mapping[str, Any]) -> Account:
         """Return the account behind a WebSocket login argument; raises OkxError."""
+        for name, code, word in (
+            ("apiKey", "60005", "Invalid OK-ACCESS-KEY"), ("sign", "60007", "Invalid sign"),
+            ("passphrase", "60024", "Wrong passphrase"),
+        ):  # fmt: skip
+            if not arg.get(name):
+                raise OkxError(code, word)
         stamp = str(arg.get("timestamp", ""))
-        if not stamp.isdecimal():
+        if not (stamp.isascii() and stamp.isdecimal()) or len(stamp) > 12:
             raise OkxError("60004", "Invalid timestamp")
         account = self._accounts.get(str(arg.get("apiKey", "")))
         if account is None:
