@@ -80,6 +80,8 @@ class BudgetRule(msgspec.Struct, frozen=True, gc=False):
         header: lower-case response header that states what is used, or "".
         pool_headers: lower-case response headers of a pool that this rule is a share of: its limit, what
             remains of it, and the milliseconds until it is refilled. The same share counts as used here.
+        order_headers: lower-case headers by which answers to orders state this very limit: the limit, what
+            is left of it, and the UTC milliseconds when it is free again.
     """
 
     name: str
@@ -88,3 +90,19 @@ class BudgetRule(msgspec.Struct, frozen=True, gc=False):
     limit: int
     header: str = ""
     pool_headers: tuple[str, str, str] | None = None
+    order_headers: tuple[str, str, str] | None = None
+
+
+class Allowance(msgspec.Struct, frozen=True, gc=False):
+    """What an answer says of one limit.
+
+    Attributes:
+        name: ``BudgetRule.name``.
+        left: how many of ``limit`` may still be sent.
+        reset_utc_ms: when a limit with nothing left is free again (the venue's time), 0 = not told.
+    """
+
+    name: str
+    left: int
+    limit: int
+    reset_utc_ms: int = 0

@@ -18,7 +18,7 @@ from engine.transport.http import HttpPool, HttpResponse
 from engine.transport.reconnect import Backoff, ConnectionBudget
 from engine.transport.request_budget import RequestBudget
 from engine.transport.websocket import SessionDown, SessionUp, WebSocketSession
-from engine.venues.base import SignedDialling, StreamDown, ToSend, TradingAdapter, WsReply
+from engine.venues.base import Continued, SignedDialling, StreamDown, ToSend, TradingAdapter, WsReply
 
 LATE_S = 30.0
 
@@ -49,6 +49,7 @@ class RestGateway:
         self._venue_clock = venue_clock
         self._clock = clock
         self._timeout_s = timeout_s
+        self._continued = adapter if isinstance(adapter, Continued) else None
 
     def place(self, order: NewOrder, instrument: Instrument, done: ReplyHandler) -> Sent:
         """Send a place."""
@@ -69,9 +70,15 @@ class RestGateway:
         """Send a status query."""
         stamp = self._venue_clock.stamp_ms()
         request = self._adapter.query_http(instrument, client_order_id, venue_order_id or None, stamp)
-        return self._send(request, instrument, done)
+        return self._send(request, instrument, done, self._continued)
 
-    def _send(self, request: HttpRequest, instrument: Instrument, done: ReplyHandler) -> Sent:
+    def _send(
+        self,
+        request: HttpRequest,
+        instrument: Instrument,
+        done: ReplyHandler,
+        continued: Continued | None = None,
+    ) -> Sent:
         encoded_ns = self._clock.mono_ns()
         self._budget.take(request)
         is_late = False
@@ -79,14 +86,33 @@ class RestGateway:
         def answered(result: HttpResponse | Exception) -> None:
             nonlocal is_late
             if isinstance(result, HttpResponse):
-                done(self._reply(result, instrument, is_late))
-                self._budget.learn(result.headers)
+                further = None if continued is None else self._further(continued, request, result)
+                if further is None:
+                    done(self._reply(result, instrument, is_late))
+                self._budget.learn(result.headers, request)
+                if further is not None:
+                    self._follow(further, instrument, done, continued)
             else:
                 reason = result.reason if isinstance(result, Unanswered) else type(result).__name__
                 done(GatewayReply(result=None, unanswered=reason))
                 is_late = True
 
         return Sent(encoded_ns, self._pool.send_now(request, self._timeout_s, answered))
+
+    def _further(
+        self, continued: Continued, request: HttpRequest, response: HttpResponse
+    ) -> HttpRequest | None:
+        stamp = self._venue_clock.stamp_ms()
+        return continued.continuation(request, response.status, response.body, stamp)
+
+    def _follow(
+        self, request: HttpRequest, instrument: Instrument, done: ReplyHandler, continued: Continued | None
+    ) -> None:
+        """Ask on where the first answer was only a part: the last one is the answer."""
+        try:
+            self._send(request, instrument, done, continued)
+        except NotSent as error:
+            done(GatewayReply(result=None, unanswered=str(error)))
 
     def _reply(self, response: HttpResponse, instrument: Instrument, is_late: bool) -> GatewayReply:
         retry_after = response.headers.get("retry-after") if response.status != 200 else None
@@ -220,6 +246,8 @@ class WsGateway:
         if flight.timer is not None:
             flight.timer.cancel()
         self._budget.learn_usage(reply.usage)
+        if reply.allowance is not None:
+            self._budget.learn_allowance(reply.allowance)
         result: OrderAck | VenueError | None = reply.result
         if isinstance(result, VenueError):
             punish(self._budget, result)

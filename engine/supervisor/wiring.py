@@ -21,6 +21,9 @@ from engine.venues.base import (
 from engine.venues.binance import capabilities as binance_capabilities
 from engine.venues.binance import endpoints as binance_endpoints
 from engine.venues.binance.adapter import BinanceMarketData, BinanceTrading
+from engine.venues.bybit import capabilities as bybit_capabilities
+from engine.venues.bybit import endpoints as bybit_endpoints
+from engine.venues.bybit.adapter import BybitMarketData, BybitTrading
 from engine.venues.kucoin import capabilities as kucoin_capabilities
 from engine.venues.kucoin import endpoints as kucoin_endpoints
 from engine.venues.kucoin.adapter import KucoinMarketData, KucoinTrading
@@ -88,6 +91,20 @@ _VENUES: dict[str, Venue] = {
         real={"live": {"": binance_endpoints.LIVE}, "testnet": {"": binance_endpoints.TESTNET}},
         refused={},
         capabilities=binance_capabilities.CAPABILITIES,
+    ),
+    "bybit": Venue(
+        market_data=lambda product, endpoints, section: BybitMarketData(
+            product, endpoints, section.depth_speed
+        ),
+        trading=lambda product, endpoints, keys, known, section: BybitTrading(
+            product, endpoints, keys, known
+        ),
+        real={
+            "live": {"": bybit_endpoints.LIVE, **bybit_endpoints.REGIONS},
+            "testnet": {"": bybit_endpoints.TESTNET, **bybit_endpoints.TEST_REGIONS},
+        },
+        refused={},
+        capabilities=bybit_capabilities.CAPABILITIES,
     ),
     "kucoin": Venue(
         market_data=lambda product, endpoints, section: KucoinMarketData(

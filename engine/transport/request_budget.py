@@ -10,12 +10,12 @@ from collections.abc import Mapping, Sequence
 
 from engine.model.errors import NotSent
 from engine.model.ports import Clock
-from engine.model.wire import BudgetRule, HttpRequest
+from engine.model.wire import Allowance, BudgetRule, HttpRequest
 
 RESERVE_SHARE = 0.1
 DEFAULT_PENALTY_MS = 5_000
-COUNT_DIGITS_MAX = 12
-"""A longer count in a header is no count."""
+COUNT_DIGITS_MAX = 13
+"""A longer count in a header is no count (13 digits: a time in milliseconds)."""
 
 
 def _count(text: str | None) -> int:
@@ -79,15 +79,15 @@ class RequestBudget:
             limit = window.limit if is_reserved else window.unreserved
             if cost and window.count + cost > limit:
                 self.refused += 1
-                wait = window.rule.window_ms - now_ms % window.rule.window_ms
+                wait = window.ends_ms - now_ms
                 raise NotSent(
                     f"{request.label}: {window.rule.name} is used up ({window.count}/{limit}); {wait} ms"
                 )
         for window in self._windows:
             window.count += weight if window.is_weight else orders
 
-    def learn(self, headers: Mapping[str, str]) -> None:
-        """Raise the counts to what the venue says it has counted."""
+    def learn(self, headers: Mapping[str, str], request: HttpRequest | None = None) -> None:
+        """Raise the counts to what the venue says it has counted; ``request`` is what was answered."""
         now_ms = (self._clock.utc_ns() + self.offset_ns) // 1_000_000
         for window in self._windows:
             text = headers.get(window.rule.header) if window.rule.header else None
@@ -96,6 +96,28 @@ class RequestBudget:
                 window.count = max(window.count, int(text))
             if window.rule.pool_headers is not None:
                 self._learn_pool(window, headers, window.rule.pool_headers, now_ms)
+            names = window.rule.order_headers
+            if names is not None and request is not None and request.order_count:
+                limit, left, reset_ms = (_count(headers.get(name)) for name in names)
+                self.learn_allowance(Allowance(window.rule.name, left, limit, reset_ms))
+
+    def learn_allowance(self, allowance: Allowance) -> None:
+        """Take over a limit and what is left of it; with nothing left the window lasts until its reset.
+
+        The limit may be higher than the documented one (fee tiers), and the venue's window a rolling one.
+        """
+        limit, left = allowance.limit, allowance.left
+        if limit < 1 or not 0 <= left <= limit:
+            return
+        now_ms = (self._clock.utc_ns() + self.offset_ns) // 1_000_000
+        for window in self._windows:
+            if window.rule.name == allowance.name:
+                window.roll(now_ms)
+                window.limit = window.unreserved = limit
+                window.count = max(window.count, limit - left)
+                if left == 0:
+                    reset_ms = min(allowance.reset_utc_ms, now_ms + window.rule.window_ms)
+                    window.ends_ms = max(window.ends_ms, reset_ms)
 
     def _learn_pool(
         self, window: _Window, headers: Mapping[str, str], names: tuple[str, str, str], now_ms: int
@@ -152,7 +174,7 @@ class RequestBudget:
             window.roll(now_ms)
             limit = window.limit
             if not window.is_weight and window.count + min(orders, limit) > limit:
-                wait = max(wait, window.rule.window_ms - now_ms % window.rule.window_ms + 1)
+                wait = max(wait, window.ends_ms - now_ms + 1)
         return wait
 
     def usage(self) -> dict[str, str]:

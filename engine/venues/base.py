@@ -16,6 +16,7 @@ from engine.model.account import Balance, Position
 from engine.model.instrument import Instrument, Product
 from engine.model.market import BookSnapshot, DepthSchema, FundingUpdate, TopOfBook, Trade
 from engine.model.orders import AmendOrder, ExecutionReport, NewOrder, OrderAck, VenueError
+from engine.model.wire import Allowance as Allowance
 from engine.model.wire import BudgetRule as BudgetRule
 from engine.model.wire import ConnectionRules as ConnectionRules
 from engine.model.wire import Heartbeat as Heartbeat
@@ -193,11 +194,13 @@ class WsReply(msgspec.Struct, frozen=True, gc=False):
     Attributes:
         request_id: ``None`` where the venue answered bytes that it could not read.
         usage: what is used of the budgets, as ``(BudgetRule.name, count)``, where the answer says so.
+        allowance: what is left of a limit, where the answer says that instead.
     """
 
     request_id: str | None
     result: OrderAck | VenueError | None
     usage: tuple[tuple[str, int], ...] = ()
+    allowance: Allowance | None = None
 
 
 class ToSend(msgspec.Struct, frozen=True, gc=False):
@@ -526,4 +529,21 @@ class Recorded(Protocol):
 
     def recorded_dialects(self) -> Sequence[RecordedDialect]:
         """Return every shape in which depth frames of this product were recorded, today's first."""
+        ...
+
+
+@runtime_checkable
+class Continued(Protocol):
+    """Offered besides ``MarketDataAdapter`` or ``TradingAdapter`` where an answer may be only a part.
+
+    Lists come in pages, and an order may stand in one of several places. Each part is decoded like a whole.
+    """
+
+    def continuation(
+        self, request: HttpRequest, status: int, body: bytes, stamp_ms: int
+    ) -> HttpRequest | None:
+        """Return what must be asked next, ``None`` when the answer is whole.
+
+        A further page adds to what was listed; the second place of an order query answers in its stead.
+        """
         ...

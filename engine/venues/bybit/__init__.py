@@ -1,0 +1,1 @@
+"""Bybit v5: spot and linear perpetuals of a unified account. Read NOTES.md first."""
