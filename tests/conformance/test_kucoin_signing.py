@@ -164,9 +164,14 @@ def wish(btc: Instrument, **changes: Any) -> NewOrder:
 
 def change(btc: Instrument) -> AmendOrder:
     return AmendOrder(
-        venue="kucoin", universal=btc.universal, client_order_id="te11",
-        venue_order_id="67112258f9406e0007408827", side=Side.BUY, qty=btc.scale_qty(btc.contract_size * 4), price=btc.tick_size * 490_000,
-    )  # fmt: skip
+        venue="kucoin",
+        universal=btc.universal,
+        client_order_id="te11",
+        venue_order_id="67112258f9406e0007408827",
+        side=Side.BUY,
+        qty=btc.scale_qty(btc.contract_size * 4),
+        price=btc.tick_size * 490_000,
+    )
 
 
 WISHES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
