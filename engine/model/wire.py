@@ -61,6 +61,8 @@ class ConnectionRules(msgspec.Struct, frozen=True, gc=False):
         connects, connects_window_s: connection attempts allowed in a fixed window.
         lifetime_s: the venue closes the connection after this; replace it earlier.
         connect_weight: what one connect costs on the request budget.
+        inflated_bytes_max: binary messages hold one raw-deflate stream each, of at most so many bytes when
+            inflated; 0 where they hold what they say. Anything else in one is a violation of the protocol.
     """
 
     heartbeat: Heartbeat
@@ -70,13 +72,15 @@ class ConnectionRules(msgspec.Struct, frozen=True, gc=False):
     connects_window_s: int
     lifetime_s: int
     connect_weight: int = 0
+    inflated_bytes_max: int = 0
 
 
 class BudgetRule(msgspec.Struct, frozen=True, gc=False):
     """One fixed calendar window of a rate limit.
 
     Attributes:
-        name: e.g. ``weight_1m``; ``kind`` is ``weight`` or ``orders``.
+        name: e.g. ``weight_1m``; ``kind`` is ``weight``, ``orders``, or ``endpoint``: so many requests whose
+            label is the name, whatever they weigh.
         header: lower-case response header that states what is used, or "".
         pool_headers: lower-case response headers of a pool that this rule is a share of: its limit, what
             remains of it, and the milliseconds until it is refilled. The same share counts as used here.

@@ -20,6 +20,7 @@ from engine.telemetry.log import EventLog, redact
 from engine.transport.reconnect import Backoff, ConnectionBudget
 from engine.transport.websocket import SessionDown, SessionUp, WebSocketSession
 from engine.venues.base import (
+    AskingForSnapshots,
     ConnectionPlan,
     ControlReply,
     Handshake,
@@ -110,6 +111,7 @@ class MarketSession:
             self._resubscriber = Resubscriber(
                 adapter.depth_request, self.session.reserve_send, self.session.send, self.session.drop,
                 self._instruments.__getitem__, clock, log,
+                adapter.snapshot_message if isinstance(adapter, AskingForSnapshots) else None,
             )  # fmt: skip
             request = self._resubscriber.request
         for route, universal in plan.depth_routes:

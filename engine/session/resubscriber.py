@@ -1,5 +1,7 @@
 """Repairs in-band books: ends one topic's subscription and, once that is acknowledged, makes it anew.
 
+Where the venue gives a fresh snapshot to those who ask for it, that is tried first.
+
 For venues that send a book's snapshot at the start of its subscription. One desk per connection; what was
 begun is ended: an unsubscription that was sent is followed by its subscription, or the connection is
 dropped, because a connection with a topic missing looks healthy and is not.
@@ -20,6 +22,9 @@ from engine.telemetry.log import EventLog
 from engine.venues.base import ControlReply
 
 ANSWER_S = 5.0
+ASK_AGAIN_S = 20.0
+"""A book that falls again within this time of its last asking is subscribed anew; longer than a snapshot is
+waited for (``sync.IN_BAND_WAIT_MS``)."""
 AT_ONCE = 2
 """Topics made anew at the same time: a connection's control messages are few in a second."""
 
@@ -33,6 +38,7 @@ class Resubscriber:
         send: puts a message on the connection; raises NotSent when there is none.
         drop: ends the connection, with the reason.
         instrument_of: finds a book's instrument by the book's id.
+        snapshot_message: builds the message that asks for a fresh snapshot, ``None`` where there is none.
     """
 
     def __init__(
@@ -44,8 +50,11 @@ class Resubscriber:
         instrument_of: Callable[[int], Instrument],
         clock: Clock,
         log: EventLog,
+        snapshot_message: Callable[[Instrument], bytes] | None = None,
     ) -> None:
         self._message = message
+        self._snapshot_message = snapshot_message
+        self._asked_ns: dict[int, int] = {}
         self._reserve = reserve
         self._send = send
         self._drop = drop
@@ -97,6 +106,10 @@ class Resubscriber:
             if sync.generation != generation:
                 return  # another restart has asked anew, or the book became LIVE by itself
             instrument = self._instrument_of(sync.book.book_id)
+            if self._snapshot_message is not None and self._may_ask(sync.book.book_id):
+                if await self._ask_snapshot(self._snapshot_message(instrument)):
+                    sync.on_resubscribed(generation, self._clock.mono_ns())
+                return
             refused = await self._ask(instrument, is_wanted=False)
             # A refusal mostly means that there was no such subscription: then the new one is what lacks.
             if refused is None or not refused.startswith(_NO_ANSWER):
@@ -111,6 +124,24 @@ class Resubscriber:
             return
         self.made_anew += 1
         sync.on_resubscribed(generation, self._clock.mono_ns())
+
+    def _may_ask(self, book_id: int) -> bool:
+        """Tell whether a snapshot may be asked for: one of a moment ago did not come, or did not help."""
+        now = self._clock.mono_ns()
+        asked_ns = self._asked_ns.get(book_id)
+        self._asked_ns[book_id] = now
+        return asked_ns is None or now - asked_ns > ASK_AGAIN_S * 1e9
+
+    async def _ask_snapshot(self, message: bytes) -> bool:
+        """Send the message; return whether it left. Its answer comes on the stream, or the wait ends."""
+        try:
+            if wait := self._reserve():
+                await asyncio.sleep(wait)
+            self._send(message)
+        except NotSent as error:
+            self._drop(f"a snapshot could not be asked for: {error}")
+            return False
+        return True
 
     async def _ask(self, instrument: Instrument, *, is_wanted: bool) -> str | None:
         """Send one control message; return None when it was acknowledged, else why not."""

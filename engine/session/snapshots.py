@@ -62,7 +62,7 @@ class SnapshotDesk:
         """
         self._budget.take(handshake.request)
         response = await self._pool.request(handshake.request, self._timeout_s)
-        self._budget.learn(response.headers)
+        self._budget.learn(response.headers, handshake.request)
         answer = handshake.decode(response.status, response.body)
         if isinstance(answer, Dial):
             return answer
@@ -90,7 +90,7 @@ class SnapshotDesk:
             try:
                 self._budget.take(request)
                 response = await self._pool.request(request, self._timeout_s)
-                self._budget.learn(response.headers)
+                self._budget.learn(response.headers, request)
                 if response.status != 200:
                     self._refused(response.status, response.headers.get("retry-after"))
                     raise ProtocolViolation(f"HTTP {response.status}", response.body)

@@ -6,7 +6,11 @@ picows checks opcodes, masks, lengths and control frames, and says what it found
 reserved bits, fragment order, UTF-8 and close codes are left to its user and are done here.
 """
 
-from cpython.bytes cimport PyBytes_FromStringAndSize
+import zlib
+
+from cpython.buffer cimport PyBUF_READ
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from cpython.memoryview cimport PyMemoryView_FromMemory
 from cpython.unicode cimport PyUnicode_DecodeUTF8
 from libc.stdint cimport int64_t
 from picows.picows cimport WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
@@ -17,6 +21,7 @@ cdef int64_t NS_PER_S = 1000000000
 # More pings than this in a second are left unanswered, which RFC 6455 5.5.3 allows.
 cdef int PONGS_PER_S = 50
 _INVALID_UTF8 = "invalid UTF-8"
+_NO_DEFLATE = "not one whole deflate stream"
 
 
 cdef class FrameListener(WSListener):
@@ -29,6 +34,8 @@ cdef class FrameListener(WSListener):
         on_up, on_down: called with (listener) when the connection is open, and when it is gone.
         on_pong: called with (mono_ns) for each pong.
         message_bytes_max: cap of a message put together from fragments.
+        inflated_bytes_max: binary messages are raw-deflate streams of at most so many bytes when inflated;
+            0 = they are what they say. See ``ConnectionRules``.
 
     Attributes:
         last_mono_ns: when anything was last received.
@@ -44,6 +51,7 @@ cdef class FrameListener(WSListener):
     cdef object on_down
     cdef object on_pong
     cdef Py_ssize_t message_bytes_max
+    cdef Py_ssize_t inflated_bytes_max
     cdef bytearray parts
     cdef int parts_type
     cdef readonly bint is_closing
@@ -55,7 +63,9 @@ cdef class FrameListener(WSListener):
     cdef readonly int64_t bytes_received
     cdef public str close_reason
 
-    def __init__(self, sink, on_message, on_quarantine, on_up, on_down, on_pong, message_bytes_max):
+    def __init__(
+        self, sink, on_message, on_quarantine, on_up, on_down, on_pong, message_bytes_max, inflated_bytes_max=0
+    ):
         self.sink = sink
         self.on_message = on_message
         self.on_quarantine = on_quarantine
@@ -63,6 +73,7 @@ cdef class FrameListener(WSListener):
         self.on_down = on_down
         self.on_pong = on_pong
         self.message_bytes_max = message_bytes_max
+        self.inflated_bytes_max = inflated_bytes_max
         self.parts = None
         self.close_reason = ""
 
@@ -101,7 +112,12 @@ cdef class FrameListener(WSListener):
             self.gather(frame, kind, mono_ns)
 
     cdef int deliver(self, const char* data, Py_ssize_t size, int kind, int64_t mono_ns, int64_t utc_ns) except -1:
-        cdef bytes payload
+        cdef bytes payload, inflated = None
+        if kind == WSMsgType.BINARY and self.inflated_bytes_max:
+            inflated = self.inflate(data, size)
+            if inflated is None:
+                return 0
+            data, size = PyBytes_AS_STRING(inflated), len(inflated)
         try:
             if self.sink is not None and self.sink.on_frame(data, size, mono_ns, utc_ns) == 0:
                 return 0
@@ -114,12 +130,32 @@ cdef class FrameListener(WSListener):
             except UnicodeDecodeError:
                 self.refuse(1007, _INVALID_UTF8)
                 return 0
-        payload = PyBytes_FromStringAndSize(data, size)
+        payload = inflated if inflated is not None else PyBytes_FromStringAndSize(data, size)
         try:
             self.on_message(payload, mono_ns, utc_ns)
         except Exception as error:
             self.on_quarantine(payload, error)
         return 0
+
+    cdef bytes inflate(self, const char* data, Py_ssize_t size):
+        """Return what a whole raw-deflate stream holds; None, and the connection is over, if it is none."""
+        cdef bytes inflated
+        # Not much more than the bound is ever unpacked; a context of its own, because no stream goes on.
+        stream = zlib.decompressobj(-zlib.MAX_WBITS)
+        try:
+            inflated = stream.decompress(
+                PyMemoryView_FromMemory(<char*>data, size, PyBUF_READ), self.inflated_bytes_max + 1
+            )
+        except zlib.error:
+            self.refuse(1007, _NO_DEFLATE)
+            return None
+        if len(inflated) > self.inflated_bytes_max:
+            self.refuse(1009, "message too big when inflated")
+            return None
+        if not stream.eof or stream.unused_data:
+            self.refuse(1007, _NO_DEFLATE)
+            return None
+        return inflated
 
     cdef int gather(self, WSFrame frame, int kind, int64_t mono_ns) except -1:
         """Put a fragmented message together."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import zlib
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -17,6 +18,7 @@ class Sink(Protocol):
         ...
 
 
+NO_DEFLATE = "not one whole deflate stream"
 PONGS_PER_S = 50
 """More pings than this in a second are left unanswered, which RFC 6455 5.5.3 allows."""
 
@@ -33,6 +35,7 @@ class PureFrameListener(WSListener):
         on_down: Callable[[Any], None],
         on_pong: Callable[[int], None],
         message_bytes_max: int,
+        inflated_bytes_max: int = 0,
     ) -> None:
         self._sink = sink
         self._on_message = on_message
@@ -41,6 +44,7 @@ class PureFrameListener(WSListener):
         self._on_down = on_down
         self._on_pong = on_pong
         self._message_bytes_max = message_bytes_max
+        self._inflated_bytes_max = inflated_bytes_max
         self._parts: bytearray | None = None
         self._parts_type = WSMsgType.TEXT
         self._pongs_since_ns = 0
@@ -88,6 +92,11 @@ class PureFrameListener(WSListener):
         utc_ns = time.time_ns()
         self.messages += 1
         self.bytes_received += len(payload)
+        if kind == WSMsgType.BINARY and self._inflated_bytes_max:
+            inflated = self._inflate(payload)
+            if inflated is None:
+                return
+            payload = inflated
         try:
             if self._sink is not None and self._sink.feed(payload, mono_ns, utc_ns):
                 return
@@ -104,6 +113,22 @@ class PureFrameListener(WSListener):
             self._on_message(payload, mono_ns, utc_ns)
         except Exception as error:
             self._on_quarantine(payload, error)
+
+    def _inflate(self, payload: bytes) -> bytes | None:
+        """Return what a whole raw-deflate stream holds; None, and the connection is over, if it is none."""
+        stream = zlib.decompressobj(-zlib.MAX_WBITS)
+        try:
+            inflated = stream.decompress(payload, self._inflated_bytes_max + 1)
+        except zlib.error:
+            self.refuse(1007, NO_DEFLATE)
+            return None
+        if len(inflated) > self._inflated_bytes_max:
+            self.refuse(1009, "message too big when inflated")
+            return None
+        if not stream.eof or stream.unused_data:
+            self.refuse(1007, NO_DEFLATE)
+            return None
+        return inflated
 
     def _answer_ping(self, frame: WSFrame, mono_ns: int) -> None:
         assert self.transport is not None

@@ -26,15 +26,22 @@ def _count(text: str | None) -> int:
 class _Window:
     """One limit and what is used of it in the calendar window that ends at ``ends_ms``."""
 
-    __slots__ = ("count", "ends_ms", "is_weight", "limit", "rule", "starts_ms", "unreserved")
+    __slots__ = ("count", "endpoint", "ends_ms", "is_weight", "limit", "rule", "starts_ms", "unreserved")
 
     def __init__(self, rule: BudgetRule) -> None:
         self.rule = rule
         self.starts_ms = self.ends_ms = 0
         self.count = 0
         self.is_weight = rule.kind == "weight"
+        self.endpoint = rule.name if rule.kind == "endpoint" else ""
         self.limit = rule.limit
         self.unreserved = rule.limit - int(rule.limit * RESERVE_SHARE) if self.is_weight else rule.limit
+
+    def cost(self, request: HttpRequest) -> int:
+        """Return what a request counts here."""
+        if self.endpoint:
+            return 1 if request.label == self.endpoint else 0
+        return request.weight if self.is_weight else request.order_count
 
     def roll(self, now_ms: int) -> None:
         """Begin a new window when the present one has ended, or the clock was set back by a whole one."""
@@ -71,11 +78,11 @@ class RequestBudget:
             wait = (self._blocked_until_mono_ns - now_mono) // 1_000_000
             raise NotSent(f"{request.label}: {self.block_reason}; not before {wait} ms from now")
         now_ms = (self._clock.utc_ns() + self.offset_ns) // 1_000_000
-        weight, orders, is_reserved = request.weight, request.order_count, request.is_reserved
+        is_reserved = request.is_reserved
         for window in self._windows:
             if not window.starts_ms <= now_ms < window.ends_ms:
                 window.roll(now_ms)
-            cost = weight if window.is_weight else orders
+            cost = window.cost(request)
             limit = window.limit if is_reserved else window.unreserved
             if cost and window.count + cost > limit:
                 self.refused += 1
@@ -84,12 +91,14 @@ class RequestBudget:
                     f"{request.label}: {window.rule.name} is used up ({window.count}/{limit}); {wait} ms"
                 )
         for window in self._windows:
-            window.count += weight if window.is_weight else orders
+            window.count += window.cost(request)
 
     def learn(self, headers: Mapping[str, str], request: HttpRequest | None = None) -> None:
         """Raise the counts to what the venue says it has counted; ``request`` is what was answered."""
         now_ms = (self._clock.utc_ns() + self.offset_ns) // 1_000_000
         for window in self._windows:
+            if window.endpoint and (request is None or request.label != window.endpoint):
+                continue
             text = headers.get(window.rule.header) if window.rule.header else None
             if text is not None and text.isdecimal() and len(text) <= COUNT_DIGITS_MAX:
                 window.roll(now_ms)
@@ -173,7 +182,7 @@ class RequestBudget:
         for window in self._windows:
             window.roll(now_ms)
             limit = window.limit
-            if not window.is_weight and window.count + min(orders, limit) > limit:
+            if not (window.is_weight or window.endpoint) and window.count + min(orders, limit) > limit:
                 wait = max(wait, window.ends_ms - now_ms + 1)
         return wait
 

@@ -333,6 +333,7 @@ class WebSocketSession:
             self._closed,
             self._ponged,
             MESSAGE_BYTES_MAX,
+            self._rules.inflated_bytes_max,
         )
         return ears.listener
 

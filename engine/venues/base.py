@@ -488,6 +488,18 @@ class SignedReading(Protocol):
 
 
 @runtime_checkable
+class AskingForSnapshots(Protocol):
+    """Offered besides ``MarketDataAdapter`` where a fresh in-band snapshot can be asked for by a message.
+
+    It is the first thing tried for a book that fell; a new subscription follows where it does not help.
+    """
+
+    def snapshot_message(self, instrument: Instrument) -> bytes:
+        """Return the message; the snapshot on the depth stream is its only answer."""
+        ...
+
+
+@runtime_checkable
 class Amending(Protocol):
     """Offered besides ``TradingAdapter`` where the venue changes orders in place (``Capabilities.amend``).
 
@@ -506,6 +518,16 @@ class Amending(Protocol):
     def amend_ws(self, amend: AmendOrder, instrument: Instrument, request_id: str, stamp_ms: int) -> bytes:
         """Encode an amend over the WebSocket order entry; raises as ``amend_http``."""
         ...
+
+
+@runtime_checkable
+class Renaming(Protocol):
+    """Offered besides ``Amending`` where an amended order gets a new venue order id.
+
+    The end of the old id may be told as if the order had ended: the router then waits for proof.
+    """
+
+    renames_amended: bool
 
 
 class RecordedDialect(msgspec.Struct, frozen=True):

@@ -139,3 +139,35 @@ def test_pools_that_are_none_are_ignored(text: str) -> None:
     budget.learn({"remaining": "0"})
     assert budget.usage() == {"weight_30s": "0/2000"}
     assert not budget.is_blocked
+
+
+ENDPOINTS = (
+    BudgetRule("v.place", "endpoint", 2_000, 2, "used"),
+    BudgetRule("v.cancel_all", "endpoint", 3_000, 1, "used"),
+)
+
+
+def labelled(label: str) -> HttpRequest:
+    return HttpRequest(method="POST", target="/", label=label, weight=50, order_count=3, is_reserved=True)
+
+
+def test_endpoints_count_by_themselves_whatever_a_request_weighs() -> None:
+    clock = HandClock()
+    budget = RequestBudget(ENDPOINTS, clock)
+    for label in ("v.place", "v.place", "v.cancel_all", "v.other", "v.other", "v.other"):
+        budget.take(labelled(label))
+    assert budget.usage() == {"v.place": "2/2", "v.cancel_all": "1/1"}
+    for label in ("v.place", "v.cancel_all"):
+        with pytest.raises(NotSent, match=rf"{label} is used up"):
+            budget.take(labelled(label))
+    assert budget.wait_ms(50) == budget.order_wait_ms(3) == 0
+    clock.now_ms += 3_000
+    budget.take(labelled("v.cancel_all"))
+
+
+def test_an_endpoint_learns_from_its_own_answers_alone() -> None:
+    budget = RequestBudget(ENDPOINTS, HandClock())
+    budget.learn({"used": "2"}, labelled("v.place"))
+    budget.learn({"used": "1"}, labelled("v.other"))
+    budget.learn({"used": "1"})
+    assert budget.usage() == {"v.place": "2/2", "v.cancel_all": "0/1"}
