@@ -17,6 +17,7 @@ from engine import config as configuration
 from engine.cli import live, output
 from engine.config import Config
 from engine.model.errors import ConfigError, EngineError, UsageError
+from engine.model.instrument import Product
 from engine.supervisor import wiring
 from engine.supervisor.engine import Engine, narrowed
 from engine.telemetry.log import EventLog
@@ -188,6 +189,29 @@ async def place(options: argparse.Namespace) -> int:
     return _show_orders([row], options.json)
 
 
+async def amend(options: argparse.Namespace) -> int:
+    """``amend``: new terms of one working order, and what is proven of them."""
+    config = load(options)
+    if options.qty is None and options.price is None:
+        raise UsageError("--qty, --price, or both: there is nothing to change otherwise")
+    async with answering(options, config, (options.pair,), options.exchange) as ask:
+        row = await ask(
+            "amend",
+            exchange=options.exchange,
+            pair=options.pair,
+            id=options.id,
+            qty=options.qty,
+            price=options.price,
+            transport=options.transport,
+        )
+    code = _show_orders([row], options.json)
+    change = row["amend"] or {}
+    unchanged = change.get("state") != "none" or change.get("reason")
+    if unchanged and not options.json:
+        print(f"not amended: {change.get('reason') or change.get('state')}", file=sys.stderr)
+    return 1 if unchanged else code
+
+
 async def cancel(options: argparse.Namespace) -> int:
     """``cancel``: one order, or all of an instrument."""
     config = load(options)
@@ -311,24 +335,10 @@ async def venues(options: argparse.Namespace) -> int:
     if options.json:
         output.print_json(rows)
         return 0
-    table = output.table(
-        *(f"{row['venue']} {row['product']}" for row in [{"venue": "", "product": ""}, *rows])
-    )
-    for key in rows[0]:
-        if key not in ("venue", "product"):
-            table.add_row(key.replace("_", " "), *(_cell(row[key]) for row in rows))
-    output.console().print(table)
+    for product in Product:
+        of_product = [row for row in rows if row["product"] == product.value]
+        output.console().print(output.matrix_table(product.value, of_product))
     return 0
-
-
-def _cell(value: object) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "-"
-    if isinstance(value, dict):
-        return "; ".join(f"{name}: {why}" for name, why in value.items()) or "-"
-    if isinstance(value, list | tuple):
-        return ", ".join(str(each) for each in value) or "-"
-    return str(value) or "-"
 
 
 async def check_config(options: argparse.Namespace) -> int:

@@ -222,3 +222,25 @@ def print_status(status: dict[str, Any]) -> None:
             out.print(f"  {venue['venue']} {each['pair']}: {state_text(each['state'])} {each['reason']}")
     if status.get("orders"):
         out.print(order_table(status["orders"]))
+
+
+def matrix_table(title: str, rows: list[dict[str, Any]]) -> Table:
+    """Return the capabilities of one product: a column for each venue, a line for each of its words."""
+    result = table(title, *(str(row["venue"]) for row in rows))
+    for column in result.columns:
+        column.overflow, column.no_wrap = "fold", False
+    for key in rows[0] if rows else ():
+        if key not in ("venue", "product"):
+            result.add_row(key.replace("_", " "), *(_cell(row[key]) for row in rows))
+    result.add_row()
+    return result
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "-"
+    if isinstance(value, dict):
+        return "; ".join(f"{name}: {why}" for name, why in value.items()) or "-"
+    if isinstance(value, list | tuple):
+        return ", ".join(str(each) for each in value) or "-"
+    return str(value) or "-"

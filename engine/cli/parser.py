@@ -38,6 +38,12 @@ Exit code 1: the books do not hold that much.""",
 
 Prices and quantities are exact decimals in quote and base units; what does not fit tick or lot is refused.
 Uses the running engine (see engine.control_socket); without one it opens its own session.""",
+    "amend": """examples:
+  python -m engine amend --exchange binance --pair BTC/USDT:USDT --id te1a0001000000f --price 50000.5
+  python -m engine amend --exchange okx --pair BTC/USDT --id te1a0001000000f --qty 0.002 --price 50001 --json
+
+--qty is the whole quantity, what was filled included. The order works with its old terms until the venue
+has answered. Exit code 1: it was not changed, or is not proven to be. `venues` says who amends orders.""",
     "cancel": """examples:
   python -m engine cancel --exchange binance --pair BTC/USDT --id te1a0001000000f
   python -m engine cancel --exchange binance --pair BTC/USDT --all""",
@@ -127,6 +133,13 @@ def build_parser() -> argparse.ArgumentParser:
     place.add_argument("--post-only", action="store_true", help="refuse rather than take liquidity")
     place.add_argument("--reduce-only", action="store_true", help="perpetuals: never open or turn a position")
     place.add_argument("--transport", choices=("rest", "ws"), help="default: trading.transport")
+
+    amend = command("amend", "change price or quantity of a working order and print its outcome")
+    _order_target(amend)
+    amend.add_argument("--id", required=True, metavar="CLIENT_ORDER_ID")
+    amend.add_argument("--qty", metavar="BASE", help="new whole quantity in base units (default: as it is)")
+    amend.add_argument("--price", metavar="QUOTE", help="new limit price (default: as it is)")
+    amend.add_argument("--transport", choices=("rest", "ws"), help="default: trading.transport")
 
     cancel = command("cancel", "cancel one order or all of an instrument")
     _order_target(cancel)

@@ -182,6 +182,7 @@ class OrderAck(msgspec.Struct, frozen=True, gc=False, kw_only=True):
 
     ``state`` is what the answer itself proves; ``cum_qty`` is scaled base units. Some venues answer a place
     with its ids alone: ``side`` is then ``None``, ``price`` and ``qty`` are 0, and WORKING says "accepted".
+    BitMart's confirmation of a cancel does not even name the order: both ids are then "".
     """
 
     client_order_id: str
@@ -210,8 +211,9 @@ class Fill(msgspec.Struct, frozen=True, gc=False, kw_only=True):
 class ExecutionReport(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """Any change of one of our orders, told by the private stream.
 
-    ``state`` is the order's state after the event; ``fill`` is set for executions; ``reason`` is the
-    venue's word for an unsolicited end.
+    ``state``, ``price`` and ``qty`` are the order's after the event; ``fill`` is set for executions;
+    ``reason`` is the venue's word for an unsolicited end, or for a failed amend. ``amended`` is set where the
+    venue names an amend as the cause: False says that it took the request and then did not change the order.
     """
 
     venue: str
@@ -227,3 +229,4 @@ class ExecutionReport(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     reason: str | None
     venue_utc_ns: int
     recv_mono_ns: int
+    amended: bool | None = None

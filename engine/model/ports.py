@@ -8,7 +8,7 @@ from typing import Protocol
 import msgspec
 
 from engine.model.instrument import Instrument
-from engine.model.orders import NewOrder, OrderAck, VenueError
+from engine.model.orders import AmendOrder, NewOrder, OrderAck, VenueError
 
 
 class Clock(Protocol):
@@ -69,6 +69,10 @@ class OrderGateway(Protocol):
 
     def place(self, order: NewOrder, instrument: Instrument, done: ReplyHandler) -> Sent:
         """Send a place."""
+        ...
+
+    def amend(self, amend: AmendOrder, instrument: Instrument, done: ReplyHandler) -> Sent:
+        """Send an amend; raises UsageError where the venue does not amend orders in this way."""
         ...
 
     def cancel(

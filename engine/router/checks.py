@@ -75,17 +75,8 @@ def new_order(
     scaled_qty = _snap(qty, instrument.qty_scale, lot, normalise, -1, "qty", name)
     scaled_price = 0
     if price is not None:
-        away = -1 if side is Side.BUY else 1
-        tick, scale = instrument.tick_size, instrument.price_scale
-        scaled_price = _snap(price, scale, tick, normalise, away, "price", name)
-        low, high = instrument.price_min, instrument.price_max
-        if scaled_price < low or (high and scaled_price > high):
-            raise _out_of_bounds(name, "price", scale, scaled_price, low, high)
-    low, high = instrument.qty_min, instrument.qty_max
-    if is_market and instrument.market_qty_max:
-        high = min(high, instrument.market_qty_max) if high else instrument.market_qty_max
-    if scaled_qty < low or (high and scaled_qty > high):
-        raise _out_of_bounds(name, "qty", instrument.qty_scale, scaled_qty, low, high)
+        scaled_price = _limit_price(instrument, side, price, normalise)
+    _check_qty(instrument, scaled_qty, is_market)
     _check_notional(instrument, scaled_qty, scaled_price or reference_price, reduce_only)
     return NewOrder(
         venue=instrument.venue,
@@ -99,6 +90,55 @@ def new_order(
         post_only=post_only,
         reduce_only=reduce_only,
     )
+
+
+def amended_terms(
+    instrument: Instrument,
+    side: Side,
+    qty: Exact | None,
+    price: Exact | None,
+    *,
+    known_qty: int,
+    known_price: int,
+    reduce_only: bool = False,
+    normalise: Normalise = "refuse",
+) -> tuple[int, int]:
+    """Return the quantity and price, scaled, of an amended limit order; ``None`` keeps what is known.
+
+    Raises:
+        UsageError: a rule is broken, as for a new order; the text names it with the nearest allowed value.
+    """
+    name = instrument.universal
+    if instrument.status is not _TRADING:
+        raise UsageError(f"{name} is {instrument.status.value} at {instrument.venue}: no amends")
+    if qty is None and price is None:
+        raise UsageError(f"{name}: an amend needs a new quantity, a new price, or both")
+    scaled_qty, scaled_price = known_qty, known_price
+    if qty is not None:
+        scaled_qty = _snap(qty, instrument.qty_scale, instrument.lot_size, normalise, -1, "qty", name)
+        _check_qty(instrument, scaled_qty, is_market=False)
+    if price is not None:
+        scaled_price = _limit_price(instrument, side, price, normalise)
+    _check_notional(instrument, scaled_qty, scaled_price, reduce_only)
+    return scaled_qty, scaled_price
+
+
+def _limit_price(instrument: Instrument, side: Side, price: Exact, normalise: Normalise) -> int:
+    away = -1 if side is Side.BUY else 1
+    tick, scale, name = instrument.tick_size, instrument.price_scale, instrument.universal
+    scaled_price = _snap(price, scale, tick, normalise, away, "price", name)
+    low, high = instrument.price_min, instrument.price_max
+    if scaled_price < low or (high and scaled_price > high):
+        raise _out_of_bounds(name, "price", scale, scaled_price, low, high)
+    return scaled_price
+
+
+def _check_qty(instrument: Instrument, scaled_qty: int, is_market: bool) -> None:
+    low, high = instrument.qty_min, instrument.qty_max
+    if is_market and instrument.market_qty_max:
+        high = min(high, instrument.market_qty_max) if high else instrument.market_qty_max
+    if scaled_qty < low or (high and scaled_qty > high):
+        raise _out_of_bounds(instrument.universal, "qty", instrument.qty_scale, scaled_qty, low, high)
 
 
 def _snap(

@@ -17,6 +17,7 @@ from engine.model.errors import NotSent, UsageError
 from engine.model.instrument import Instrument
 from engine.model.market import Side
 from engine.model.orders import (
+    AmendOrder,
     ExecutionReport,
     NewOrder,
     OrderAck,
@@ -28,59 +29,20 @@ from engine.model.orders import (
 )
 from engine.model.ports import Clock, GatewayReply, OrderGateway
 from engine.router.breaker import CircuitBreaker
-from engine.router.order import Change, Order
+from engine.router.doubts import Doubts
+from engine.router.order import AmendState, Change, Order
+from engine.router.rows import order_row
+from engine.router.stats import STAGES as STAGES
+from engine.router.stats import RouterStats as RouterStats
 from engine.telemetry import events
-from engine.telemetry.histogram import Histogram, HistogramLike, summary
 from engine.telemetry.log import EventLog
 
-QUERY_PAUSES_S = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0)
 NOT_FOUND_INTERVAL_NS = 500_000_000
+CONFIRM_AFTER_NS = 250_000_000
+"""How long the report of an amend that was only accepted is waited for before anybody asks."""
 MARGIN_NS = 1_000_000_000
 FINISHED_KEPT = 20_000
-
-STAGES = (
-    "decided_to_encoded",
-    "encoded_to_written",
-    "decided_to_written",
-    "round_trip",
-    "ack_to_updated",
-    "written_to_venue",
-    "written_to_first_fill",
-)
-"""Per action: until the request was encoded, until the socket had it, both; until the answer's first byte
-had come; from the answer's last byte until the order was updated. The first three and the last are the
-engine's own share. Of places also: until the venue's own stamp of the order (by the clock model: as exact as
-that stamp, mostly a millisecond, and the model's interval), and until the first fill was heard of."""
-
-
-class RouterStats:
-    """Latency histograms (ns) by (transport, action, stage) and counters by name."""
-
-    def __init__(self) -> None:
-        self.histograms: dict[tuple[str, str, str], HistogramLike] = {}
-        self.counts: dict[str, int] = {}
-
-    def record(self, transport: str, action: str, stage: str, value_ns: int) -> None:
-        """Record one latency."""
-        key = (transport, action, stage)
-        histogram = self.histograms.get(key)
-        if histogram is None:
-            histogram = self.histograms[key] = Histogram()
-        histogram.record(value_ns)
-
-    def count(self, name: str) -> None:
-        """Add one to a counter."""
-        self.counts[name] = self.counts.get(name, 0) + 1
-
-    def view(self) -> dict[str, Any]:
-        """Return everything for people and machines."""
-        return {
-            "counts": dict(self.counts),
-            "latency_ns": {
-                f"{transport}.{action}.{stage}": summary(histogram)
-                for (transport, action, stage), histogram in self.histograms.items()
-            },
-        }
+_SAYS_OTHERWISE = (RejectReason.UNKNOWN_ORDER, RejectReason.NO_CHANGE, RejectReason.DUPLICATE_CLIENT_ORDER_ID)
 
 
 class OrderRouter:
@@ -93,6 +55,7 @@ class OrderRouter:
             giving up, and the clock's uncertainty.
         allowed: returns why orders may not leave, or "".
         venue_offset_ns: returns how far the venue's clock is ahead of ours.
+        renames: an amended order gets a new venue id.
     """
 
     def __init__(
@@ -107,6 +70,7 @@ class OrderRouter:
         allowed: Callable[[], str],
         open_orders_max: int = 200,
         venue_offset_ns: Callable[[], int] = lambda: 0,
+        renames: bool = False,
     ) -> None:
         self.venue = venue
         self._gateways = gateways
@@ -117,12 +81,15 @@ class OrderRouter:
         self._allowed = allowed
         self._open_max = open_orders_max
         self._venue_offset_ns = venue_offset_ns
+        self._renames = renames
         self.orders: dict[str, Order] = {}
         self._by_venue_id: dict[tuple[str, str], Order] = {}
         self._finished: deque[str] = deque()
         self._finished_ids: set[str] = set()
         self._open: dict[str, int] = {}
-        self._doubts: dict[str, tuple[int, int]] = {}  # client id -> (attempt, next query mono_ns)
+        self._doubts = Doubts(
+            venue, clock, log, lambda client_order_id: self._query(self.orders[client_order_id])
+        )
         self._cancel_wanted: set[str] = set()
         self._task: asyncio.Task[None] | None = None
         self.paused: dict[str, str] = {}
@@ -132,7 +99,9 @@ class OrderRouter:
 
     def start(self) -> None:
         """Start to resolve doubts in the background."""
-        self._task = asyncio.get_running_loop().create_task(self._resolve(), name=f"doubts {self.venue}")
+        self._task = asyncio.get_running_loop().create_task(
+            self._doubts.run(lambda: self.stats.count("queries_failed")), name=f"doubts {self.venue}"
+        )
 
     async def stop(self) -> None:
         """Stop; orders stay where they are."""
@@ -298,15 +267,130 @@ class OrderRouter:
         elif isinstance(result, VenueError) and result.outcome is Outcome.REFUSED:
             change = Change.NOTHING
             if result.reason is RejectReason.UNKNOWN_ORDER:
-                self._ask_soon(order)  # filled, cancelled or not there yet: the query tells
+                self._doubts.soon(order)  # filled, cancelled or not there yet: the query tells
             elif order.state is OrderState.PENDING_CANCEL and order.was_acked:
                 change = order.move(OrderState.WORKING, f"cancel refused: {result.message}")
         else:
             change = Change.NOTHING
-            self._ask_soon(order)
+            self._doubts.soon(order)
         updated_ns = self._clock.mono_ns()
         self._changed(order, change)
         self._record_reply(transport, "cancel", written, updated_ns, reply)
+
+    # ---------------------------------------------------------------------------------------- amend
+
+    def amend(
+        self,
+        client_order_id: str,
+        qty: int | None = None,
+        price: int | None = None,
+        transport: str = "rest",
+        decided_ns: int = 0,
+    ) -> Order:
+        """Send a change of a working limit order now; its old terms work until the venue says otherwise.
+
+        ``qty`` (whole quantity, what was filled included) and ``price`` are scaled; ``None`` keeps what is.
+        One amend of an order at a time, and none is sent twice: without a definite answer the order is asked
+        for until its terms are proven (``Order.amend_state``).
+
+        Raises:
+            UsageError: no such order, it cannot be amended now, nothing would change, or not more would be
+                left than was filled.
+        """
+        order = self.orders.get(client_order_id)
+        if order is None:
+            raise UsageError(f"no order {client_order_id} is known")
+        decided = decided_ns or self._clock.mono_ns()
+        new_qty = order.qty if qty is None else qty
+        new_price = order.price if price is None else price
+        self._refuse_amend(order, new_qty, new_price)
+        gateway = self._gateway(transport)
+        if not self.breaker.allow():
+            return self._amend_not_sent(order, "the circuit is open after failures in a row")
+        wanted = AmendOrder(
+            venue=order.venue,
+            universal=order.universal,
+            client_order_id=client_order_id,
+            venue_order_id=order.venue_order_id,
+            side=order.side,
+            qty=new_qty,
+            price=new_price,
+        )
+        number = order.amend_number + 1
+        try:
+            sent = gateway.amend(
+                wanted,
+                self._instruments[order.universal],
+                functools.partial(self._on_amend, order, number, transport),
+            )
+        except NotSent as error:
+            self.breaker.not_tried()
+            return self._amend_not_sent(order, str(error))
+        except UsageError:
+            self.breaker.not_tried()
+            raise
+        written = sent.written_mono_ns
+        order.renames = self._renames
+        order.on_amend_sent(new_qty, new_price, written, written + self._proof_after_ns)
+        self.stats.count("amends")
+        self._record_sent(transport, "amend", decided, sent.encoded_mono_ns, written)
+        return order
+
+    def _refuse_amend(self, order: Order, qty: int, price: int) -> None:
+        why = self._allowed()
+        if not why and order.universal in self.paused:
+            why = f"{order.universal} is paused: {self.paused[order.universal]}"
+        if why:
+            raise UsageError(why)
+        name = f"order {order.client_order_id}"
+        if refusal := order.amend_refusal(qty, price):
+            raise UsageError(f"{name} {refusal}")
+
+    def _amend_not_sent(self, order: Order, reason: str) -> Order:
+        self.stats.count("amends_not_sent")
+        order.amend_reason = f"not sent: {reason}"
+        return order
+
+    def _on_amend(self, order: Order, number: int, transport: str, reply: GatewayReply) -> None:
+        result = reply.result
+        if isinstance(result, OrderAck):
+            change = order.on_amend_ack(result, number)
+        elif isinstance(result, VenueError):
+            change = order.on_amend_error(result, number)
+            if result.reason is RejectReason.CLOCK:
+                self.stats.count("clock_refusals")
+        else:
+            change = order.on_amend_unanswered(reply.unanswered, number)
+        updated_ns = self._clock.mono_ns()
+        self._changed(order, change)
+        self._ask_after_amend(order, result)
+        if number == order.amend_number:
+            self._record_reply(transport, "amend", order.amend_written_ns, updated_ns, reply)
+        self._breaker_told(result)
+
+    def _ask_after_amend(self, order: Order, result: OrderAck | VenueError | None) -> None:
+        """Ask for what the answer to an amend left open."""
+        if order.state.is_final:
+            return
+        if order.amend_state is AmendState.ACCEPTED:
+            self._doubts.unless_reported(order, CONFIRM_AFTER_NS)
+        elif order.amend_state is AmendState.UNKNOWN:
+            self._doubt_amend(order)
+        elif isinstance(result, VenueError) and (order.renames or result.reason in _SAYS_OTHERWISE):
+            self._doubts.soon(order)  # the venue's order is not what we took it for
+
+    def _doubt_amend(self, order: Order) -> None:
+        if order.client_order_id in self._doubts:
+            return
+        self.stats.count("amends_in_doubt")
+        self._doubts.soon(order)
+        self._log.emit(
+            events.ORDER_IN_DOUBT,
+            venue=self.venue,
+            instrument=order.universal,
+            client_order_id=order.client_order_id,
+            cause=f"amend: {order.amend_reason}",
+        )
 
     # ------------------------------------------------------------------------------------- evidence
 
@@ -371,16 +455,8 @@ class OrderRouter:
             self._reopen(order)
         if order.state is OrderState.IN_DOUBT:
             self._doubt(order)
-        elif order.client_order_id in self._doubts and order.state is not OrderState.PENDING_CANCEL:
-            # (A fill says nothing of a cancel that was not answered: that one is asked for until it ends.)
-            del self._doubts[order.client_order_id]
-            self._log.emit(
-                events.ORDER_RESOLVED,
-                venue=self.venue,
-                instrument=order.universal,
-                client_order_id=order.client_order_id,
-                state=order.state.value,
-            )
+        elif order.client_order_id in self._doubts:
+            self._doubts.settle(order)
         if order.was_acked and order.client_order_id in self._cancel_wanted:
             self._cancel_wanted.discard(order.client_order_id)
             if not order.state.is_final:
@@ -420,7 +496,8 @@ class OrderRouter:
         if len(self._finished) > FINISHED_KEPT:
             gone = self.orders.pop(self._finished.popleft())
             self._finished_ids.discard(gone.client_order_id)
-            self._by_venue_id.pop((gone.universal, gone.venue_order_id), None)
+            for venue_order_id in (gone.venue_order_id, *gone.replaced_ids):
+                self._by_venue_id.pop((gone.universal, venue_order_id), None)
 
     # --------------------------------------------------------------------------------------- doubts
 
@@ -428,7 +505,7 @@ class OrderRouter:
         # Also for one that is asked for already (for its cancel's sake): before this nothing proves absence.
         order.doubt_deadline_ns = (order.written_ns or order.decided_ns) + self._proof_after_ns
         self.stats.count("in_doubt")
-        self._doubts.setdefault(order.client_order_id, (0, self._clock.mono_ns()))
+        self._doubts.soon(order)
         self._log.emit(
             events.ORDER_IN_DOUBT,
             venue=self.venue,
@@ -437,58 +514,42 @@ class OrderRouter:
             cause=order.reason,
         )
 
-    def _ask_soon(self, order: Order) -> None:
-        if not order.state.is_final:
-            self._doubts.setdefault(order.client_order_id, (0, self._clock.mono_ns()))
-
     def reconcile(self) -> int:
         """Ask for every order that is not final (after a reconnect); return how many."""
         waiting = [order for order in self.orders.values() if not order.state.is_final]
         for order in waiting:
-            self._ask_soon(order)
+            self._doubts.soon(order)
         return len(waiting)
-
-    async def _resolve(self) -> None:
-        while True:
-            await asyncio.sleep(0.02)
-            now = self._clock.mono_ns()
-            for client_order_id, (attempt, due) in list(self._doubts.items()):
-                if now >= due:
-                    pause = QUERY_PAUSES_S[min(attempt, len(QUERY_PAUSES_S) - 1)]
-                    self._doubts[client_order_id] = (attempt + 1, now + int(pause * 1e9))
-                    try:
-                        self._query(self.orders[client_order_id])
-                    except Exception as error:  # the others in doubt must be asked for all the same
-                        self.stats.count("queries_failed")
-                        self._log.emit(
-                            events.TASK_FAILED, task=f"query of {client_order_id}", error=repr(error)[:200],
-                            retry_s=pause,
-                        )  # fmt: skip
 
     def _query(self, order: Order) -> None:
         if order.state.is_final:
-            self._doubts.pop(order.client_order_id, None)
+            self._doubts.drop(order.client_order_id)
             return
         gateway = self._gateways.get("rest") or next(iter(self._gateways.values()))
         self.stats.count("queries")
+        # The old venue id of an order that may have been renamed names what was replaced.
+        venue_order_id = "" if order.renames and order.is_amend_open else order.venue_order_id
+        asked = (order.terms_number, self._clock.mono_ns())
         try:
             gateway.query(
                 self._instruments[order.universal],
                 order.client_order_id,
-                order.venue_order_id,
-                lambda reply: self._on_query(order, reply),
+                venue_order_id,
+                lambda reply: self._on_query(order, reply, *asked),
             )
         except NotSent:
             self.stats.count("queries_not_sent")
 
-    def _on_query(self, order: Order, reply: GatewayReply) -> None:
+    def _on_query(self, order: Order, reply: GatewayReply, asked_terms: int, asked_ns: int) -> None:
         result = reply.result
         if isinstance(result, OrderAck):
-            if order.state is not OrderState.IN_DOUBT:
-                self._doubts.pop(order.client_order_id, None)
             was_cancelling = order.state is OrderState.PENDING_CANCEL
-            change = order.on_ack(result)
-            if was_cancelling and result.state is OrderState.WORKING and change is Change.NOTHING:
+            was_in_doubt = order.state is OrderState.IN_DOUBT or order.is_amend_unproven
+            change = order.on_query(result, asked_terms, asked_ns, NOT_FOUND_INTERVAL_NS)
+            if not was_in_doubt:
+                self._doubts.drop(order.client_order_id)
+            still_works = result.state is OrderState.WORKING and order.state is OrderState.PENDING_CANCEL
+            if was_cancelling and still_works and change is not Change.CONTRADICTION:
                 # The cancel got no definite answer and the order works on: say so, the caller may repeat.
                 change = order.move(OrderState.WORKING, "the cancel did not take effect")
             self._changed(order, change)
@@ -498,29 +559,10 @@ class OrderRouter:
                 return
             self._changed(order, change)
 
-    # ---------------------------------------------------------------------------------------- views
-
     def view(self) -> list[dict[str, Any]]:
         """Return orders for people, newest last."""
-        rows = []
-        for order in self.orders.values():
-            instrument = self._instruments.get(order.universal)
-            if instrument is None:
-                continue
-            rows.append(
-                {
-                    "venue": self.venue,
-                    "pair": order.universal,
-                    "client_order_id": order.client_order_id,
-                    "venue_order_id": order.venue_order_id,
-                    "side": order.side.word,
-                    "qty": f"{instrument.qty(order.qty).normalize():f}",
-                    "cum_qty": f"{instrument.qty(order.cum_qty).normalize():f}",
-                    "price": f"{instrument.price(order.price).normalize():f}" if order.price else None,
-                    "state": order.state.value,
-                    "reason": order.reason or None,
-                    "fees": {asset: str(amount) for asset, amount in order.fees.items()},
-                    "is_external": order.is_external,
-                }
-            )
-        return rows
+        return [
+            order_row(order, self._instruments[order.universal])
+            for order in self.orders.values()
+            if order.universal in self._instruments
+        ]

@@ -8,9 +8,9 @@ import random
 import ssl
 from collections.abc import Callable
 
-from engine.model.errors import NotSent, Unanswered
+from engine.model.errors import NotSent, Unanswered, UsageError
 from engine.model.instrument import Instrument
-from engine.model.orders import NewOrder, OrderAck, RejectReason, VenueError
+from engine.model.orders import AmendOrder, NewOrder, OrderAck, RejectReason, VenueError
 from engine.model.ports import Clock, GatewayReply, ReplyHandler, Sent
 from engine.model.wire import HttpRequest
 from engine.session.venue_clock import VenueClock
@@ -18,7 +18,15 @@ from engine.transport.http import HttpPool, HttpResponse
 from engine.transport.reconnect import Backoff, ConnectionBudget
 from engine.transport.request_budget import RequestBudget
 from engine.transport.websocket import SessionDown, SessionUp, WebSocketSession
-from engine.venues.base import Continued, SignedDialling, StreamDown, ToSend, TradingAdapter, WsReply
+from engine.venues.base import (
+    Amending,
+    Continued,
+    SignedDialling,
+    StreamDown,
+    ToSend,
+    TradingAdapter,
+    WsReply,
+)
 
 LATE_S = 30.0
 
@@ -27,6 +35,19 @@ def punish(budget: RequestBudget, error: VenueError) -> None:
     """Stop sending for as long as the venue asks after a rate or ban answer."""
     if error.reason in (RejectReason.RATE_LIMIT, RejectReason.BANNED):
         budget.block(error.retry_after_ms, f"{error.reason.value}: {error.code}")
+
+
+def amending(adapter: TradingAdapter) -> Amending:
+    """Return the adapter as one that amends orders.
+
+    Raises:
+        UsageError: its venue does not.
+    """
+    if not isinstance(adapter, Amending):
+        raise UsageError(
+            f"{adapter.venue} {adapter.product.value} does not amend orders: cancel and place a new one"
+        )
+    return adapter
 
 
 class RestGateway:
@@ -54,6 +75,11 @@ class RestGateway:
     def place(self, order: NewOrder, instrument: Instrument, done: ReplyHandler) -> Sent:
         """Send a place."""
         request = self._adapter.place_http(order, instrument, self._venue_clock.stamp_ms())
+        return self._send(request, instrument, done)
+
+    def amend(self, amend: AmendOrder, instrument: Instrument, done: ReplyHandler) -> Sent:
+        """Send an amend; raises UsageError where the venue does not amend orders in this way."""
+        request = amending(self._adapter).amend_http(amend, instrument, self._venue_clock.stamp_ms())
         return self._send(request, instrument, done)
 
     def cancel(
@@ -175,6 +201,7 @@ class WsGateway:
         # The same budgets as REST's: what these requests cost, told apart from their bytes.
         label = f"{adapter.venue}.{adapter.product.value}"
         self._place_cost = HttpRequest(method="", target="", label=f"{label}.place", order_count=1)
+        self._amend_cost = HttpRequest(method="", target="", label=f"{label}.amend", order_count=1)
         self._other_cost = HttpRequest(method="", target="", label=f"{label}.other", is_reserved=True)
         rules = adapter.trade_rules
         self.session = WebSocketSession(
@@ -293,6 +320,13 @@ class WsGateway:
         stamp = self._venue_clock.stamp_ms()
         payload = self._adapter.place_ws(order, instrument, request_id, stamp)
         return self._send(self._place_cost, request_id, payload, done)
+
+    def amend(self, amend: AmendOrder, instrument: Instrument, done: ReplyHandler) -> Sent:
+        """Send an amend; raises UsageError where the venue does not amend orders in this way."""
+        request_id = f"a{next(self._ids)}"
+        stamp = self._venue_clock.stamp_ms()
+        payload = amending(self._adapter).amend_ws(amend, instrument, request_id, stamp)
+        return self._send(self._amend_cost, request_id, payload, done)
 
     def cancel(
         self, instrument: Instrument, client_order_id: str, venue_order_id: str, done: ReplyHandler

@@ -457,6 +457,8 @@ class Engine:
             return self.status(bool(arguments.get("orders")))
         if command == "place":
             return await self._place(arguments)
+        if command == "amend":
+            return await self._amend(arguments)
         if command == "cancel":
             return await self._cancel(arguments)
         raise UsageError(f"unknown command {command!r}")
@@ -479,6 +481,20 @@ class Engine:
             time_in_force=TimeInForce(arguments.get("time_in_force", "gtc")),
             post_only=bool(arguments.get("post_only")),
             reduce_only=bool(arguments.get("reduce_only")),
+            transport=str(arguments.get("transport") or ""),
+        )
+        await desk.settled(order)
+        return next(row for row in desk.router.view() if row["client_order_id"] == order.client_order_id)
+
+    async def _amend(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        universal = str(arguments["pair"])
+        desk = self._desk(universal, arguments.get("exchange"))
+        order = await desk.order(universal, str(arguments["id"]))
+        desk.amend(
+            universal,
+            order.client_order_id,
+            arguments.get("qty"),
+            arguments.get("price"),
             transport=str(arguments.get("transport") or ""),
         )
         await desk.settled(order)

@@ -13,9 +13,9 @@ from engine.model.errors import NotSent, ProtocolViolation, Unanswered, UsageErr
 from engine.model.market import Side
 from engine.model.orders import TimeInForce, VenueError
 from engine.model.ports import Clock
-from engine.router.checks import new_order
+from engine.router.checks import amended_terms, new_order
 from engine.router.client_ids import ClientIds
-from engine.router.order import Order
+from engine.router.order import AmendState, Order
 from engine.router.router import OrderRouter
 from engine.session.account_session import AccountSession
 from engine.session.order_gateway import RestGateway, WsGateway
@@ -24,7 +24,7 @@ from engine.supervisor.venue import VenueProduct
 from engine.telemetry import events
 from engine.telemetry.log import EventLog
 from engine.transport.http import HttpPool
-from engine.venues.base import TradingAdapter
+from engine.venues.base import Renaming, TradingAdapter
 
 ORDER_CONNECTIONS = 4
 CLOCK_SAMPLE_S = 30.0
@@ -87,6 +87,7 @@ class TradingDesk:
             allowed=lambda: self.refusal,
             open_orders_max=config.trading.open_orders_max,
             venue_offset_ns=lambda: self.venue_clock.offset_ns,
+            renames=isinstance(adapter, Renaming),
         )
         self.account = AccountSession(
             adapter, market.pool, market.budget, self.venue_clock, clock, log, tls=tls, generator=generator,
@@ -221,6 +222,33 @@ class TradingDesk:
         )  # fmt: skip
         return self.router.place(new, transport or self._config.trading.transport)
 
+    def amend(
+        self,
+        universal: str,
+        client_order_id: str,
+        qty: str | None = None,
+        price: str | None = None,
+        *,
+        transport: str = "",
+    ) -> Order:
+        """Check and send a change of a working limit order; ``qty`` is its whole quantity.
+
+        Raises:
+            UsageError: off tick or lot, nothing to change, or the order cannot be amended (now).
+            InstrumentUnknown: no such instrument here.
+        """
+        instrument = self.market.instrument(universal)
+        order = self.router.orders.get(client_order_id)
+        if order is None or order.universal != universal:
+            raise UsageError(f"{self.adapter.venue} has no order {client_order_id} in {universal}")
+        new_qty, new_price = amended_terms(
+            instrument, order.side, qty, price, known_qty=order.qty, known_price=order.price,
+            reduce_only=order.reduce_only,
+        )  # fmt: skip
+        return self.router.amend(
+            client_order_id, new_qty, new_price, transport or self._config.trading.transport
+        )
+
     async def order(self, universal: str, client_order_id: str) -> Order:
         """Return an order by our id, asking the venue for one that this process does not know.
 
@@ -254,10 +282,12 @@ class TradingDesk:
         return [self.router.adopt_ack(universal, row) for row in rows]
 
     async def settled(self, order: Order, timeout_s: float = DONE_STATES_TIMEOUT_S) -> None:
-        """Wait until the order's place or cancel has been answered or proven."""
+        """Wait until the order's place, amend or cancel has been answered or proven."""
         pending = ("pending_new", "pending_cancel", "in_doubt")
         deadline = asyncio.get_running_loop().time() + timeout_s
-        while order.state.value in pending and asyncio.get_running_loop().time() < deadline:
+        while order.state.value in pending or order.amend_state is not AmendState.NONE:
+            if asyncio.get_running_loop().time() >= deadline:
+                return
             await asyncio.sleep(0.002)
 
     def view(self) -> dict[str, Any]:

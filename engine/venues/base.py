@@ -530,6 +530,16 @@ class Renaming(Protocol):
     renames_amended: bool
 
 
+@runtime_checkable
+class Renaming(Protocol):
+    """Offered besides ``Amending`` where an amended order gets a new venue order id.
+
+    The end of the old id may be told as if the order had ended: the router then waits for proof.
+    """
+
+    renames_amended: bool
+
+
 class RecordedDialect(msgspec.Struct, frozen=True):
     """One way in which depth frames of a venue product were recorded.
 

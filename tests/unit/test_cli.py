@@ -24,7 +24,8 @@ def engine(*arguments: str, cwd: Path = ROOT, **environ: str) -> subprocess.Comp
 
 
 COMMANDS = (
-    "run", "quotes", "book", "place", "cancel", "status", "record", "replay", "venues", "check-config",
+    "run", "quotes", "book", "place", "amend", "cancel", "status", "record", "replay", "venues",
+    "check-config",
 )  # fmt: skip
 
 
@@ -52,9 +53,17 @@ def test_venues_prints_the_matrix() -> None:
     assert rows["binance", "perp"]["reduce_only"]
     assert not rows["binance", "spot"]["reduce_only"]
     assert rows["okx", "spot"]["snapshots"] == "streamed"
-    people = engine("venues")
-    assert "time in force" in people.stdout
-    assert "gtc, ioc, fok" in people.stdout
+    people = engine("venues").stdout
+    assert "…" not in people, "nothing is cut off"
+    venues = {venue for venue, _ in rows}
+    for product in ("spot", "perp"):
+        head = next(line for line in people.splitlines() if line.startswith(product))
+        assert set(head.split()) == {product, *venues}
+    amends = [line.split() for line in people.splitlines() if line.startswith("amend ")]
+    assert len(amends) == 2
+    for product, words in zip(("spot", "perp"), amends, strict=True):
+        told = ["yes" if row["amend"] else "-" for (_, each), row in rows.items() if each == product]
+        assert words[1:] == told
 
 
 def test_check_config() -> None:
@@ -101,6 +110,8 @@ def test_status_without_an_engine_says_the_next_step(tmp_path: Path) -> None:
         (["replay", "README.md", "--venue", "binance", "--product", "spot"], "unknown format"),
         (["replay", "README.md", "--venue", "kraken", "--product", "spot"], "known are binance"),
         (["book", "BTC/USDT", "--depth", "0"], "from 1 to 1000000"),
+        (["amend", "--exchange", "binance", "--pair", "BTC/USDT", "--id", "a1"], "nothing to change"),
+        (["amend", "--exchange", "binance", "--pair", "BTC/USDT", "--qty", "1"], "--id"),
         (["record", "--exchange", "binance", "--pair", "BTC/USDT", "--duration", "x"], "number of seconds"),
     ],
 )  # fmt: skip

@@ -15,7 +15,7 @@ from engine.model.errors import UsageError
 from engine.model.instrument import INT64_SAFE_MAX, Instrument, InstrumentStatus, Product
 from engine.model.market import Side
 from engine.model.orders import NewOrder, OrderType, TimeInForce
-from engine.router.checks import exact, new_order
+from engine.router.checks import amended_terms, exact, new_order
 
 SPOT = Instrument(
     venue="binance", product=Product.SPOT, symbol="BTCUSDT", universal="BTC/USDT", base="BTC", quote="USDT",
@@ -179,3 +179,47 @@ def test_what_is_no_plain_number_is_refused(text: str) -> None:
 def test_exact_keeps_every_digit() -> None:
     text = "0.1" + "0" * 50 + "1"
     assert str(exact(text, "qty")) == text
+
+
+def amended(qty: Any = None, price: Any = None, **options: Any) -> tuple[int, int]:
+    known = {"known_qty": 10**6, "known_price": 65_000 * 10**8, **options}
+    return amended_terms(SPOT, Side.BUY, qty, price, **known)
+
+
+def test_amends_keep_what_is_not_named_and_the_rules_of_new_orders() -> None:
+    assert amended(qty="0.02") == (2 * 10**6, 65_000 * 10**8)
+    assert amended(price="65000.01") == (10**6, 65_000 * 10**8 + 10**6)
+    assert amended("0.02", "64000") == (2 * 10**6, 64_000 * 10**8)
+    assert amended(price="65000.019", normalise="passive") == (10**6, 65_000 * 10**8 + 10**6)
+
+
+@pytest.mark.parametrize(
+    ("options", "part"),
+    [
+        ({}, "a new quantity, a new price, or both"),
+        ({"qty": 0.02}, "pass a decimal text"),
+        ({"qty": "0.000010001"}, "not a multiple of 0.00001"),
+        ({"qty": "9001"}, "must lie between"),
+        ({"price": "65000.001"}, "not a multiple of 0.01"),
+        ({"price": "0.001"}, "not a multiple of 0.01"),
+        ({"price": "1000000.01"}, "must lie between"),
+        ({"qty": "0.00007"}, "it must be at least 5"),
+        ({"price": "100"}, "it must be at least 5"),
+        ({"qty": "-1"}, "must be positive"),
+    ],
+)
+def test_amends_are_refused_with_the_rule_that_they_break(options: dict[str, Any], part: str) -> None:
+    with pytest.raises(UsageError, match=part):
+        amended(**options)
+
+
+def test_a_reduce_only_order_may_be_amended_below_the_least_value() -> None:
+    known: dict[str, Any] = {"known_qty": 10**6, "known_price": 65_000 * 10**8}
+    small = amended_terms(PERP, Side.SELL, "0.00007", None, reduce_only=True, **known)
+    assert small == (7_000, 65_000 * 10**8)
+
+
+def test_an_instrument_that_does_not_trade_takes_no_amends() -> None:
+    halted = msgspec.structs.replace(SPOT, status=InstrumentStatus.HALTED)
+    with pytest.raises(UsageError, match="no amends"):
+        amended_terms(halted, Side.BUY, "0.02", None, known_qty=1, known_price=1)

@@ -1,4 +1,4 @@
-"""Any order of answers, losses, fills, repeats and queries: the router ends up with the venue's truth.
+"""Any order of answers, losses, fills, amends, repeats and queries: the router ends up with the truth.
 
 The venue is a few lines of bookkeeping; what the router is told of it is late, twice, out of order or not at
 all, as hypothesis likes. tests/sim has the same against the simulated exchange, over sockets.
@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from engine.model.errors import NotSent
+from engine.model.errors import NotSent, UsageError
 from engine.model.instrument import Instrument, InstrumentStatus, Product
 from engine.model.market import Side
 from engine.model.orders import (
+    AmendOrder,
     ExecutionReport,
     Fill,
     NewOrder,
@@ -31,7 +34,7 @@ from engine.model.orders import (
     VenueError,
 )
 from engine.model.ports import GatewayReply, ReplyHandler, Sent
-from engine.router.order import MOVES, Change, Order
+from engine.router.order import MOVES, AmendState, Change, Order
 from engine.router.router import NOT_FOUND_INTERVAL_NS, OrderRouter
 from engine.telemetry.clock import ManualClock
 from engine.telemetry.log import EventLog
@@ -52,30 +55,56 @@ REFUSED = VenueError("-2010", "no funds", Outcome.REFUSED, RejectReason.INSUFFIC
 UNKNOWN = VenueError("-1007", "timeout", Outcome.UNKNOWN, RejectReason.OTHER, Retry.NEVER)
 
 
+BAD_PRICE = VenueError("-4014", "off tick", Outcome.REFUSED, RejectReason.PRICE_FILTER, Retry.NEVER)
+TOO_LATE = VenueError("-1021", "outside", Outcome.REFUSED, RejectReason.CLOCK, Retry.RESIGN)
+
+
 class Truth:
     """One order at the venue; ``state`` is None until the venue has seen it."""
 
-    def __init__(self, new: NewOrder, sent_ns: int) -> None:
+    def __init__(self, new: NewOrder) -> None:
         self.id = new.client_order_id
-        self.sent_ns = sent_ns
+        self.venue_id = f"v{self.id}"
         self.state: OrderState | None = None
         self.cum_qty = 0
         self.fills = 0
+        self.price, self.qty = new.price, new.qty
+        self.history = [(new.price, new.qty)]
+        self.stamp_ns = 0
+        self.amends = 0
 
-    def ack(self) -> OrderAck:
+    def ack(self, is_bare: bool = False) -> OrderAck:
+        """Return an answer; a bare one names ids alone."""
         assert self.state is not None
         return OrderAck(
-            client_order_id=self.id, venue_order_id=f"v{self.id}", state=self.state, price=1, qty=QTY,
-            cum_qty=self.cum_qty, cum_quote=None, side=Side.BUY, venue_utc_ns=None,
+            client_order_id=self.id, venue_order_id=self.venue_id,
+            state=S.WORKING if is_bare else self.state, price=0 if is_bare else self.price,
+            qty=0 if is_bare else self.qty, cum_qty=0 if is_bare else self.cum_qty, cum_quote=None,
+            side=Side.BUY, venue_utc_ns=self.stamp_ns,
         )  # fmt: skip
 
-    def report(self, fill: Fill | None = None) -> ExecutionReport:
+    def report(
+        self, fill: Fill | None = None, amended: bool | None = None, state: OrderState | None = None
+    ) -> ExecutionReport:
         assert self.state is not None
         return ExecutionReport(
-            venue="v", universal=UNIVERSAL, client_order_id=self.id, venue_order_id=f"v{self.id}",
-            side=Side.BUY, state=self.state, price=1, qty=QTY, cum_qty=self.cum_qty, fill=fill, reason=None,
-            venue_utc_ns=1, recv_mono_ns=1,
+            venue="v", universal=UNIVERSAL, client_order_id=self.id, venue_order_id=self.venue_id,
+            side=Side.BUY, state=state or self.state, price=self.price, qty=self.qty, cum_qty=self.cum_qty,
+            fill=fill, reason=None, venue_utc_ns=self.stamp_ns, recv_mono_ns=1, amended=amended,
         )  # fmt: skip
+
+
+@dataclass
+class Request:
+    """What was sent; ``result`` is set once the venue has processed it."""
+
+    action: str
+    id: str
+    venue_id: str
+    done: ReplyHandler
+    sent_ns: int
+    amend: AmendOrder | None = None
+    result: OrderAck | VenueError | None = None
 
 
 class Venue:
@@ -88,29 +117,41 @@ class Venue:
         self.is_down = False
         self.orders: dict[str, Truth] = {}
         self.sent: dict[str, int] = {}
-        self.waiting: list[tuple[str, str, ReplyHandler]] = []
+        self.amends: dict[str, int] = {}
+        self.waiting: list[Request] = []
 
-    def _take(self, action: str, client_order_id: str, done: ReplyHandler) -> Sent:
+    def _take(
+        self, action: str, id: str, venue_id: str, done: ReplyHandler, amend: AmendOrder | None = None
+    ) -> Sent:
         if self.is_down:
             raise NotSent("down")
-        self.waiting.append((action, client_order_id, done))
-        return Sent(self.clock.mono_ns(), self.clock.mono_ns())
+        now = self.clock.mono_ns()
+        self.waiting.append(Request(action, id, venue_id, done, now, amend))
+        return Sent(now, now)
 
     def place(self, order: NewOrder, instrument: Instrument, done: ReplyHandler) -> Sent:
-        sent = self._take("place", order.client_order_id, done)
+        sent = self._take("place", order.client_order_id, "", done)
         self.sent[order.client_order_id] = self.sent.get(order.client_order_id, 0) + 1
-        self.orders[order.client_order_id] = Truth(order, self.clock.mono_ns())
+        self.orders[order.client_order_id] = Truth(order)
+        return sent
+
+    def amend(self, amend: AmendOrder, instrument: Instrument, done: ReplyHandler) -> Sent:
+        sent = self._take("amend", amend.client_order_id, amend.venue_order_id, done, amend)
+        self.amends[amend.client_order_id] = self.amends.get(amend.client_order_id, 0) + 1
         return sent
 
     def cancel(self, instrument: Instrument, client_order_id: str, venue_id: str, done: ReplyHandler) -> Sent:
-        return self._take("cancel", client_order_id, done)
+        return self._take("cancel", client_order_id, venue_id, done)
 
     def query(self, instrument: Instrument, client_order_id: str, venue_id: str, done: ReplyHandler) -> Sent:
-        return self._take("query", client_order_id, done)
+        return self._take("query", client_order_id, venue_id, done)
 
 
 class RouterAgainstVenue(RuleBasedStateMachine):
     """The rules pick what the venue does and what the router gets to hear of it."""
+
+    renames = False
+    """Whether the venue gives an amended order a new id, and tells the end of the old one."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -118,11 +159,13 @@ class RouterAgainstVenue(RuleBasedStateMachine):
         self.venue = Venue(self.clock)
         self.router = OrderRouter(
             "v", {"rest": self.venue}, {UNIVERSAL: INSTRUMENT}, self.clock, LOG,
-            proof_after_ms=VALIDITY_MS, allowed=lambda: "",
+            proof_after_ms=VALIDITY_MS, allowed=lambda: "", renames=self.renames,
         )  # fmt: skip
+        self.venue_ns = 10**18
+        self.has_ties = False
         self.router.listeners.append(self.moved)
         self.reports: list[ExecutionReport] = []
-        self.late: list[tuple[str, str, ReplyHandler]] = []
+        self.late: list[Request] = []
         self.states: dict[str, OrderState] = {}
         self.cums: dict[str, int] = {}
         self.count = 0
@@ -141,7 +184,7 @@ class RouterAgainstVenue(RuleBasedStateMachine):
     @invariant()
     def filled_only_grows_and_never_too_far(self) -> None:
         for order in self.router.orders.values():
-            assert self.cums.get(order.client_order_id, 0) <= order.cum_qty <= order.qty
+            assert self.cums.get(order.client_order_id, 0) <= order.cum_qty
             assert order.cum_qty >= sum(fill.qty for fill in order.fills)
             assert (
                 order.cum_qty <= self.truth(order).cum_qty
@@ -155,6 +198,20 @@ class RouterAgainstVenue(RuleBasedStateMachine):
     @invariant()
     def nothing_is_sent_twice(self) -> None:
         assert all(times == 1 for times in self.venue.sent.values())
+        for client_order_id, times in self.venue.amends.items():
+            assert times == self.router.orders[client_order_id].amend_number
+
+    @invariant()
+    def terms_were_the_venues_and_exposure_is_never_understated(self) -> None:
+        for order in self.router.orders.values():
+            truth = self.venue.orders.get(order.client_order_id)
+            if truth is None:
+                continue
+            assert (order.price, order.qty) in truth.history
+            assert order.is_amend_open == (order.amend_state is not AmendState.NONE)
+            # Within one tick of the venue's clock the order of two statements cannot be told.
+            if truth.state is S.WORKING and not order.state.is_final and not self.has_ties:
+                assert order.leaves_qty >= truth.qty - truth.cum_qty
 
     @invariant()
     def what_is_open_is_counted(self) -> None:
@@ -172,7 +229,7 @@ class RouterAgainstVenue(RuleBasedStateMachine):
     @invariant()
     def whoever_is_in_doubt_is_asked_for(self) -> None:
         for order in self.router.orders.values():
-            if order.state is S.IN_DOUBT:
+            if order.state is S.IN_DOUBT or (order.is_amend_unproven and not order.state.is_final):
                 assert order.client_order_id in self.router._doubts
 
     def truth(self, order: Order) -> Truth:
@@ -203,25 +260,85 @@ class RouterAgainstVenue(RuleBasedStateMachine):
             self.router.cancel(live[pick % len(live)].client_order_id)
             self.venue.is_down = False
 
+    @rule(
+        pick=st.integers(0, 100), qty=st.sampled_from([None, 20, 45, QTY, 150]),
+        price=st.sampled_from([None, 1, 2]), down=st.booleans(),
+    )  # fmt: skip
+    def amend(self, pick: int, qty: int | None, price: int | None, down: bool) -> None:
+        live = [order for order in self.router.orders.values() if not order.state.is_final]
+        if not live or self.router.breaker.is_open:
+            return
+        order = live[pick % len(live)]
+        before = order.amend_number
+        refusal = order.amend_refusal(qty or order.qty, price or order.price)
+        self.venue.is_down = down
+        if refusal:
+            with pytest.raises(UsageError):
+                self.router.amend(order.client_order_id, qty, price)
+        else:
+            self.router.amend(order.client_order_id, qty, price)
+        self.venue.is_down = False
+        assert order.amend_number == before + (not down and not refusal)
+
     # ------------------------------------------------------------------------------ what the venue does
 
-    def _decide(self, action: str, truth: Truth, refuse: bool) -> OrderAck | VenueError:
-        """Let the venue process a request; return its answer."""
-        if action == "place":
+    def _decide(self, request: Request, refuse: bool) -> OrderAck | VenueError:
+        """Let the venue process a request, once; return its answer."""
+        if request.result is None:
+            request.result = self._process(request, self.venue.orders[request.id], refuse)
+        return request.result
+
+    def _process(self, request: Request, truth: Truth, refuse: bool) -> OrderAck | VenueError:
+        is_valid = self.clock.mono_ns() - request.sent_ns <= VALIDITY_MS * 1_000_000
+        if request.action == "place":
             if truth.state is None:
-                valid = self.clock.mono_ns() - truth.sent_ns <= VALIDITY_MS * 1_000_000
-                truth.state = S.WORKING if valid and not refuse else S.REJECTED
+                truth.state = S.WORKING if is_valid and not refuse else S.REJECTED
+                truth.stamp_ns = self.venue_ns
                 if truth.state is S.WORKING:
                     self.reports.append(truth.report())
             return REFUSED if truth.state is S.REJECTED else truth.ack()
         if truth.state in (None, S.REJECTED):
             return NOT_THERE
-        if action == "cancel":
-            if truth.state is not S.WORKING:
-                return NOT_THERE
-            truth.state = S.CANCELLED
-            self.reports.append(truth.report())
+        is_replaced = request.venue_id not in ("", truth.venue_id)
+        if request.action == "query":
+            return NOT_THERE if is_replaced else truth.ack()
+        if truth.state is not S.WORKING or is_replaced:
+            return NOT_THERE
+        if request.amend is not None:
+            return self._amend(request.amend, truth, refuse) if is_valid else TOO_LATE
+        truth.state = S.CANCELLED
+        truth.stamp_ns = self.venue_ns
+        self.reports.append(truth.report())
         return truth.ack()
+
+    def _amend(self, amend: AmendOrder, truth: Truth, refuse: bool) -> OrderAck | VenueError:
+        """Change the order, or not; every other order is answered by ids alone, as some venues do."""
+        is_bare = int(truth.id[1:]) % 2 == 0
+        if refuse and not is_bare:
+            return BAD_PRICE
+        if refuse:
+            accepted = truth.ack(is_bare=True)
+            truth.stamp_ns = max(truth.stamp_ns, self.venue_ns)
+            self.reports.append(truth.report(amended=False))
+            return accepted
+        self.has_ties |= truth.stamp_ns == self.venue_ns
+        truth.stamp_ns = self.venue_ns
+        if amend.qty <= truth.cum_qty:
+            truth.state = S.CANCELLED
+        else:
+            if self.renames:
+                self.reports.append(truth.report(state=S.CANCELLED))
+                truth.amends += 1
+                truth.venue_id = f"v{truth.id}-{truth.amends}"
+            truth.price, truth.qty = amend.price, amend.qty
+            truth.history.append((amend.price, amend.qty))
+        self.reports.append(truth.report(amended=True))
+        return truth.ack(is_bare)
+
+    @rule()
+    def tick(self) -> None:
+        """Let the venue's clock go on by one of its milliseconds."""
+        self.venue_ns += 1_000_000
 
     @precondition(lambda self: self.venue.waiting)
     @rule(
@@ -229,24 +346,24 @@ class RouterAgainstVenue(RuleBasedStateMachine):
         answer=st.sampled_from(["answered", "answered", "unanswered", "unknown", "late"]),
     )  # fmt: skip
     def answer(self, pick: int, refuse: bool, is_done: bool, answer: str) -> None:
-        action, client_order_id, done = self.venue.waiting.pop(pick % len(self.venue.waiting))
-        truth = self.venue.orders[client_order_id]
+        request = self.venue.waiting.pop(pick % len(self.venue.waiting))
+        truth = self.venue.orders[request.id]
         if answer == "answered":
-            done(self._reply(self._decide(action, truth, refuse)))
+            request.done(self._reply(self._decide(request, refuse)))
             return
         if answer == "late":
-            self.late.append((action, client_order_id, done))
+            self.late.append(request)
         elif is_done:
-            self._decide(action, truth, refuse)  # it happened, and nobody says so
-        elif action == "place" and truth.state is None:
+            self._decide(request, refuse)  # it happened, and nobody says so
+        elif request.action == "place" and truth.state is None:
             truth.state = S.REJECTED  # it never got there
-        done(self._reply(UNKNOWN if answer == "unknown" else None))
+        request.done(self._reply(UNKNOWN if answer == "unknown" else None))
 
     @precondition(lambda self: self.late)
     @rule(pick=st.integers(0, 100), refuse=st.booleans())
     def answer_late(self, pick: int, refuse: bool) -> None:
-        action, client_order_id, done = self.late.pop(pick % len(self.late))
-        done(self._reply(self._decide(action, self.venue.orders[client_order_id], refuse), is_late=True))
+        request = self.late.pop(pick % len(self.late))
+        request.done(self._reply(self._decide(request, refuse), is_late=True))
 
     def _reply(self, result: OrderAck | VenueError | None, is_late: bool = False) -> GatewayReply:
         now = self.clock.mono_ns() if result is not None else 0
@@ -260,10 +377,11 @@ class RouterAgainstVenue(RuleBasedStateMachine):
         working = [truth for truth in self.venue.orders.values() if truth.state is S.WORKING]
         if working:
             truth = working[pick % len(working)]
-            qty = min(qty, QTY - truth.cum_qty)
+            qty = min(qty, truth.qty - truth.cum_qty)
             truth.cum_qty += qty
             truth.fills += 1
-            if truth.cum_qty == QTY:
+            truth.stamp_ns = self.venue_ns
+            if truth.cum_qty == truth.qty:
                 truth.state = S.FILLED
             self.reports.append(
                 truth.report(Fill(
@@ -300,9 +418,7 @@ class RouterAgainstVenue(RuleBasedStateMachine):
     @rule(pick=st.integers(0, 100), refuse=st.booleans())
     def arrive(self, pick: int, refuse: bool) -> None:
         """Let the venue process a request whose answer comes later: its reports may overtake it."""
-        action, client_order_id, _ = self.venue.waiting[pick % len(self.venue.waiting)]
-        if action == "place":
-            self._decide(action, self.venue.orders[client_order_id], refuse)
+        self._decide(self.venue.waiting[pick % len(self.venue.waiting)], refuse)
 
     # ------------------------------------------------------------------------------------- in the end
 
@@ -322,6 +438,10 @@ class RouterAgainstVenue(RuleBasedStateMachine):
                 assert order.state in (S.REJECTED, S.ABSENT), order
             else:
                 assert (order.state, order.cum_qty) == (truth.state, truth.cum_qty), (order, truth.state)
+                assert order.amend_state is AmendState.NONE
+                if truth.state is S.WORKING:
+                    assert (order.price, order.qty) == (truth.price, truth.qty)
+                    assert order.venue_order_id == truth.venue_id
         for check in (self.nothing_is_sent_twice, self.what_is_open_is_counted):
             check()
 
@@ -337,6 +457,14 @@ class RouterAgainstVenue(RuleBasedStateMachine):
                     step()
 
 
+class RouterAgainstRenamingVenue(RouterAgainstVenue):
+    """The same where an amended order gets a new id, and the end of the old id is told."""
+
+    renames = True
+
+
+TestRouterAgainstRenamingVenue = RouterAgainstRenamingVenue.TestCase
+TestRouterAgainstRenamingVenue.settings = settings(max_examples=100, stateful_step_count=50, deadline=None)
 TestRouterAgainstVenue = RouterAgainstVenue.TestCase
 TestRouterAgainstVenue.settings = settings(max_examples=200, stateful_step_count=50, deadline=None)
 

@@ -47,7 +47,7 @@ class Gateway:
     def cancel(self, *_: Any) -> Sent:
         raise AssertionError("nothing is cancelled here")
 
-    query = cancel
+    amend = query = cancel
 
 
 def report(trade_id: str, at_ns: int) -> ExecutionReport:

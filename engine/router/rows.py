@@ -1,0 +1,33 @@
+"""An order as people and machines are shown it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from engine.model.instrument import Instrument
+from engine.router.order import AmendState, Order
+
+
+def order_row(order: Order, instrument: Instrument) -> dict[str, Any]:
+    """Return one order with exact decimals; ``amend`` names the terms that an open amend asked for."""
+    row: dict[str, Any] = {
+        "venue": order.venue,
+        "pair": order.universal,
+        "client_order_id": order.client_order_id,
+        "venue_order_id": order.venue_order_id,
+        "side": order.side.word,
+        "qty": f"{instrument.qty(order.qty).normalize():f}",
+        "cum_qty": f"{instrument.qty(order.cum_qty).normalize():f}",
+        "price": f"{instrument.price(order.price).normalize():f}" if order.price else None,
+        "state": order.state.value,
+        "reason": order.reason or None,
+        "fees": {asset: str(amount) for asset, amount in order.fees.items()},
+        "is_external": order.is_external,
+        "amend": None,
+    }
+    if order.amend_number or order.amend_reason:
+        row["amend"] = {"state": order.amend_state.value, "reason": order.amend_reason or None}
+    if order.amend_state is not AmendState.NONE:
+        row["amend"]["qty"] = f"{instrument.qty(order.amend_qty).normalize():f}"
+        row["amend"]["price"] = f"{instrument.price(order.amend_price).normalize():f}"
+    return row
