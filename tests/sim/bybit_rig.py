@@ -8,7 +8,7 @@ import hmac
 import itertools
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from decimal import Decimal as D
 from types import TracebackType
 from typing import Any
@@ -53,7 +53,8 @@ SPECS = [
 
 
 def sign(name: str, text: str) -> str:
-    return hmac.new(SECRETS[name].encode(), text.encode(), hashlib.sha256).hexdigest()
+    payload = text.encode("utf-8", "surrogateescape")
+    return hmac.new(SECRETS[name].encode(), payload, hashlib.sha256).hexdigest()
 
 
 class Socket:
@@ -118,8 +119,8 @@ class Socket:
 class Rig:
     """Start with ``async with Rig() as rig``."""
 
-    def __init__(self, settings: Settings | None = None) -> None:
-        self.clock = SimClock()
+    def __init__(self, settings: Settings | None = None, clock: SimClock | None = None) -> None:
+        self.clock = clock or SimClock()
         self.faults = FaultBoard(11)
         accounts = []
         for number, name in enumerate(SECRETS):
@@ -191,21 +192,26 @@ class Rig:
         assert (await socket.login(name))["retCode"] == 0
         return socket
 
+    def signed(self, name: str, payload: str, shift_ms: int = 0) -> dict[str, str]:
+        """Return the headers that sign a query or body."""
+        stamp = str(self.clock.now_ms() + shift_ms)
+        return {
+            "X-BAPI-API-KEY": f"{name}Key", "X-BAPI-TIMESTAMP": stamp, "X-BAPI-RECV-WINDOW": "5000",
+            "X-BAPI-SIGN": sign(name, f"{stamp}{name}Key5000{payload}"), "Content-Type": "application/json",
+        }  # fmt: skip
+
     async def raw(
         self, method: str, path: str, query: str = "", body: str = "", name: str | None = "alice",
-        shift_ms: int = 0, **headers: str,
+        shift_ms: int = 0, headers: Mapping[str, str] | None = None,
     ) -> tuple[int, Any, Any]:  # fmt: skip
         """Return status, body and headers of an answer; ``name`` None: unsigned."""
-        sent = dict(headers)
-        if name is not None:
-            stamp = str(self.clock.now_ms() + shift_ms)
-            text = f"{stamp}{name}Key5000{query if method == 'GET' else body}"
-            sent = {
-                "X-BAPI-API-KEY": f"{name}Key", "X-BAPI-TIMESTAMP": stamp, "X-BAPI-RECV-WINDOW": "5000",
-                "X-BAPI-SIGN": sign(name, text), "Content-Type": "application/json", **headers,
-            }  # fmt: skip
+        payload = query if method == "GET" else body
+        sent = self.signed(name, payload, shift_ms) if name is not None else {}
+        sent |= headers or {}
         url = URL(self.urls["spot"]["rest"] + path + (f"?{query}" if query else ""), encoded=True)
-        async with self.http.request(method, url, data=body or None, headers=sent) as answer:
+        async with self.http.request(
+            method, url, data=body.encode("utf-8", "surrogateescape") or None, headers=sent
+        ) as answer:
             text = await answer.text()
             is_json = answer.content_type == "application/json"
             return answer.status, json.loads(text) if is_json else text, answer.headers

@@ -126,7 +126,8 @@ async def test_refused_linear_orders(rig: Rig, changed: dict[str, Any], code: in
         ({"qty": "1001"}, 170124), ({"qty": "200"}, 170124), ({"price": "63100"}, 170193),
         ({"side": "Sell", "price": "56000"}, 170194), ({"side": "Sell", "price": "2100000"}, 170132),
         ({"qty": "20"}, 170131), ({"side": "Sell", "price": "61000", "qty": "11"}, 170131),
-        ({"orderType": "Market", "qty": "4"}, 170140), ({"orderType": "Market", "qty": "10.00000001"}, 170148),
+        ({"orderType": "Market", "qty": "4"}, 170140),
+        ({"orderType": "Market", "qty": "10.00000001"}, 170148),
         ({"orderType": "Market", "qty": "9000000"}, 170124),
         ({"orderType": "Market", "side": "Sell", "marketUnit": "quoteCoin"}, 10001),
         ({"isLeverage": 2}, 10001), ({"orderFilter": "tpslOrder"}, 10001),
@@ -157,8 +158,10 @@ async def test_a_link_id_serves_once_for_ever(rig: Rig) -> None:
     [
         ({"timeInForce": "PostOnly", "price": "60100"}, "Cancelled", "EC_PostOnlyWillTakeLiquidity", "0.000"),
         ({"timeInForce": "IOC", "price": "59000"}, "Cancelled", "EC_NoImmediateQtyToFill", "0.000"),
-        ({"timeInForce": "IOC", "price": "60000.1", "qty": "999"}, "Cancelled", "EC_NoImmediateQtyToFill", None),
-        ({"timeInForce": "FOK", "price": "60000.1", "qty": "999"}, "Cancelled", "EC_CancelForNoFullFill", "0.000"),
+        ({"timeInForce": "IOC", "price": "60000.1", "qty": "999"}, "Cancelled", "EC_NoImmediateQtyToFill",
+         None),
+        ({"timeInForce": "FOK", "price": "60000.1", "qty": "999"}, "Cancelled", "EC_CancelForNoFullFill",
+         "0.000"),
         ({"timeInForce": "FOK", "price": "60100"}, "Filled", "EC_NoError", "0.010"),
         ({"orderType": "Market", "price": ""}, "Filled", "EC_NoError", "0.010"),
     ],
@@ -321,7 +324,7 @@ async def test_money_is_not_there_twice(rig: Rig) -> None:
 
 async def test_reduce_only_orders_and_closing_by_zero(rig: Rig) -> None:
     await placed(rig, orderType="Market", price="", qty="0.02")
-    close = {"side": "Sell", "orderType": "Market", "price": "", "reduceOnly": True}
+    close: dict[str, Any] = {"side": "Sell", "orderType": "Market", "price": "", "reduceOnly": True}
     order_id = await placed(rig, **close, qty="0.5")
     assert (await one(rig, "/order/history", orderId=order_id))["qty"] == "0.020"
     position = await one(rig, "/position/list")

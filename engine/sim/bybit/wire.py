@@ -58,6 +58,8 @@ class BybitVenue:
 
     Attributes:
         sockets: the WebSocket server. books: depth streams by (category, topic).
+        hub: who listens to what.
+        limits: what accounts and addresses have used. private: the private topics.
     """
 
     def __init__(
@@ -79,7 +81,7 @@ class BybitVenue:
                 account.leverage.setdefault(one.symbol, LEVERAGE)
         ledger = Ledger()
         self._views = Views(self.listing, exchange.clearing, ledger)
-        self._hub = Hub()
+        self.hub = Hub()
         self._flushes = Flushes()
         now_ms = clock.now_ms
         self.books = {
@@ -88,9 +90,10 @@ class BybitVenue:
             for stream in (DepthStream(one, depth) for depth in PACE_MS)
         }
         gate, limits = Gate(exchange.accounts, now_ms), Limits(now_ms, settings.time_scale)
+        self.limits = limits
         trading = Trading(exchange, self.listing, now_ms, self._race)
         self.private = PrivateFeed(
-            self._hub, self._views, ledger, self.listing, self.faults, now_ms, self.wake
+            self.hub, self._views, ledger, self.listing, self.faults, now_ms, self.wake
         )
         desk = Desk(trading, limits, self.faults, options.per_second, self.finish_round)
         orders = OrderQueries(exchange, self.listing, self._views, ledger, trading, self.faults, now_ms)
@@ -99,14 +102,14 @@ class BybitVenue:
         )
         self._rest = RestApi(queries, desk, gate, limits, self.faults)
         self.sockets = SocketServer(
-            self._hub, self._flushes, self.listing, gate, desk, limits, self.faults, self._first_words,
+            self.hub, self._flushes, self.listing, gate, desk, limits, self.faults, self._first_words,
             settings.time_scale,
         )  # fmt: skip
         self._traded: dict[Instrument, list[str]] = {}
         self._last_ticks: dict[Instrument, int] = {}
-        self._tickers = Tickers(self._hub, self.listing, self._views)
+        self._tickers = Tickers(self.hub, self.listing, self._views)
         self._strikes = Strikes(
-            exchange, clock, self.listing, self._hub, self.faults, self.sockets.sessions, self.restart_books,
+            exchange, clock, self.listing, self.hub, self.faults, self.sockets.sessions, self.restart_books,
             orders.forget_closed,
         )  # fmt: skip
         exchange.listeners.append(self)
@@ -127,7 +130,7 @@ class BybitVenue:
         one.prints.append((row, trade.market.last_id))
         before = self._last_ticks.get(one, trade.price_ticks)
         self._last_ticks[one] = trade.price_ticks
-        if self._hub.has((one.category, f"publicTrade.{one.symbol}")):
+        if self.hub.has((one.category, f"publicTrade.{one.symbol}")):
             direction = "ZeroPlusTick"
             if trade.price_ticks != before:
                 direction = "PlusTick" if trade.price_ticks > before else "MinusTick"
@@ -175,13 +178,13 @@ class BybitVenue:
         text = stream.advance(now)
         if text is None:
             if stream.depth == 1 and now - stream.sent_ms >= REPEAT_MS:
-                self._hub.push(key, stream.repeat(now).encode())
+                self.hub.push(key, stream.repeat(now).encode())
             return
         faults = self.faults[stream.one.category]
         if faults.armed or stream.held is not None:
-            self._hub.push_frames(key, spoiled(faults, stream, text.encode(), now))
+            self.hub.push_frames(key, spoiled(faults, stream, text.encode(), now))
         else:
-            self._hub.push(key, text.encode())
+            self.hub.push(key, text.encode())
 
     def _rest_book(
         self, one: Instrument, limit: int
@@ -200,7 +203,7 @@ class BybitVenue:
         self._exchange.publish(one.market)
         for depth in PACE_MS:
             key = (one.category, f"orderbook.{depth}.{one.symbol}")
-            self._hub.push(key, self.books[key].restart(now).encode())
+            self.hub.push(key, self.books[key].restart(now).encode())
         self.wake()
 
     def _first_words(self, session: Session, topic: str) -> None:
@@ -239,7 +242,7 @@ class BybitVenue:
             for start in range(0, len(rows), TRADES_MOST):
                 part = rows[start : start + TRADES_MOST]
                 text = f'{{"topic":"{topic}","type":"snapshot","ts":{now},"data":[{",".join(part)}]}}'
-                self._hub.push((one.category, topic), text.encode())
+                self.hub.push((one.category, topic), text.encode())
         self.private.deliver()
         self._flushes.flush()
 
@@ -247,7 +250,7 @@ class BybitVenue:
         """Do what is due by the clock: faults, depth streams, tickers."""
         self._strikes.tick()
         now = self._clock.now_ms()
-        for key in [key for key, listeners in self._hub.listeners.items() if listeners]:
+        for key in [key for key, listeners in self.hub.listeners.items() if listeners]:
             stream = self.books.get(key)
             if stream is not None and not 0 <= now - stream.sent_ms < PACE_MS[stream.depth]:
                 self._advance(key, stream, now)
