@@ -198,7 +198,8 @@ class KucoinMarketData:
 
 
 class KucoinTrading:
-    """Private side of one product; implements ``base.TradingAdapter``, ``SignedDialling`` and ``Amending``.
+    """Private side of one product; implements ``base.TradingAdapter``, ``SignedDialling``, ``Amending``
+    and ``Renaming``.
 
     The account must be a classic one. Its private stream is the classic socket of the product's host,
     whatever sockets the market data comes from.
@@ -222,6 +223,7 @@ class KucoinTrading:
     give_up_ms = GIVE_UP_MS
     private_rules = PRIVATE_RULES
     trade_rules = TRADE_RULES
+    renames_amended = True
 
     def __init__(
         self,
