@@ -53,6 +53,10 @@ def _parser() -> argparse.ArgumentParser:
         help="run long periods (24 h connection life, listen keys) X times faster",
     )  # fmt: skip
     parser.add_argument(
+        "--book-ms", type=int, metavar="MS",
+        help="least time between two pushes of a book, 0: every change (default: the venue's; BitMart only)",
+    )  # fmt: skip
+    parser.add_argument(
         "--funding-scale", type=int, default=1, metavar="X", help="settle funding X times as often"
     )
     parser.add_argument("--strict", action="store_true", help="refuse parameters the venue would only ignore")
@@ -84,6 +88,8 @@ def _check(options: argparse.Namespace) -> None:
         raise SimConfigError(f"--rate {options.rate} must lie above 0 and at most at 200000")
     if options.time_scale <= 0 or options.funding_scale < 1:
         raise SimConfigError("--time-scale must be above 0 and --funding-scale at least 1")
+    if options.book_ms is not None and not 0 <= options.book_ms <= 60_000:
+        raise SimConfigError(f"--book-ms {options.book_ms} must lie between 0 and 60000")
 
 
 async def _run(options: argparse.Namespace) -> int:
@@ -98,7 +104,7 @@ async def _run(options: argparse.Namespace) -> int:
         config,
         seed=options.seed,
         rate=options.rate,
-        settings=Settings(options.time_scale, options.strict, options.tls),
+        settings=Settings(options.time_scale, options.strict, options.tls, options.book_ms),
         host=options.host,
         port_base=options.port_base,
         funding_scale=options.funding_scale,

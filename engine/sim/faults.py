@@ -49,6 +49,8 @@ SENTENCES: dict[str, str] = {
     "symbol_halt": "A symbol stops trading while the fault is armed.",
     "symbol_cancel_only": "A symbol takes cancels only while the fault is armed.",
     "refuse_connect": "New connections are refused with HTTP `status` (default 503).",
+    "venue_gone": "The venue is gone: connections are cut, then answered 503 (`mode` page) or cut again.",
+    "trading_ends": "New orders are refused, with `stage` all every private call (BitMart).",
     "slow_request": "Every REST answer takes `delay_ms` longer.",
 }
 

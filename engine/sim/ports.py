@@ -18,11 +18,14 @@ class Settings:
         time_scale: how many times faster than real the venue's long periods run (24 h cut, listen keys).
         strict: refuse unknown parameters where the venue would only tolerate them.
         tls: whether addresses are https and wss.
+        book_ms: least time between two pushes of a book, 0 for every change; None: the venue's own. So far
+            BitMart's wire alone listens to it.
     """
 
     time_scale: float = 1.0
     strict: bool = False
     tls: bool = False
+    book_ms: int | None = None
 
 
 @dataclass(slots=True)

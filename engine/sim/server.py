@@ -21,12 +21,14 @@ from engine.sim.config import SimConfig
 from engine.sim.exchange import Exchange
 from engine.sim.faults import FaultBoard
 from engine.sim.flow import Flow
+from engine.sim.gone import Front
 from engine.sim.ports import ProductWire, Settings, VenueWire
 
-WIRES = ("binance", "bybit", "okx")
+WIRES = ("binance", "bitmart", "bybit", "okx")
 """Venues that the exchange speaks; each has a ``wire`` module with ``build``, imported when asked for."""
 
 STOP_S = 3.0
+WATCH_S = 0.02
 
 Builder = Callable[[Exchange, FaultBoard, SimClock, Settings], VenueWire]
 
@@ -74,6 +76,7 @@ class SimServer:
             self._wires[venue] = _builder(venue)(exchange, self.faults, self.clock, settings)
         self._runners: list[web.AppRunner] = []
         self._servers: list[Server] = []
+        self._fronts: list[tuple[Front, list[Server]]] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._tls: ssl.SSLContext | None = None
         self.addresses: dict[str, object] = {}
@@ -86,7 +89,8 @@ class SimServer:
             self.addresses["ca"] = str(ca_file)
         for venue, wire in self._wires.items():
             self.addresses[venue] = {
-                product: await self._serve(product_wire) for product, product_wire in wire.products.items()
+                product: await self._serve(product_wire, Front(self.faults, venue, product))
+                for product, product_wire in wire.products.items()
             }
         admin = Admin(self.exchanges, self.faults).application()
         self.addresses["admin"] = f"http://{await self._http(admin, None)}"
@@ -94,21 +98,26 @@ class SimServer:
             for product_wire in wire.products.values():
                 await product_wire.start()
         self._tasks = [asyncio.create_task(self._pump(flow), name="flow") for flow in self.flows]
+        self._tasks.append(asyncio.create_task(self._watch(), name="fronts"))
         gc.collect()
         gc.freeze()
 
-    async def _serve(self, product: ProductWire) -> Mapping[str, str]:
+    async def _serve(self, product: ProductWire, front: Front) -> Mapping[str, str]:
         secure = "s" if self._tls else ""
+        product.http.middlewares.insert(0, front.middleware())
         http = f"http{secure}://{await self._http(product.http, self._tls)}"
         bases = {}
+        served: list[Server] = []
         for name, server in product.ws_servers.items():
             running = await serve(
                 server.handler, self._host, self._port(), ssl=self._tls,
-                process_request=server.process_request, **server.kwargs,
+                process_request=front.process_request(server.process_request), **server.kwargs,
             )  # fmt: skip
             self._servers.append(running)
+            served.append(running)
             port = next(iter(running.sockets)).getsockname()[1]
             bases[name] = f"ws{secure}://{self._host}:{port}"
+        self._fronts.append((front, served))
         return product.endpoints(http, bases)
 
     async def _http(self, app: web.Application, tls: ssl.SSLContext | None) -> str:
@@ -130,6 +139,12 @@ class SimServer:
         while True:
             wait = flow.advance()
             await asyncio.sleep(wait if wait > 0.0005 else 0)
+
+    async def _watch(self) -> None:
+        while True:
+            for front, servers in self._fronts:
+                front.watch(servers)
+            await asyncio.sleep(WATCH_S)
 
     async def failed(self) -> None:
         """Return when a background task has ended, which it should not; raises its error."""

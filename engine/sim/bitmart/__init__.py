@@ -1,0 +1,1 @@
+"""BitMart on the wire: spot and USDT-M futures v2 over the shared exchange."""
