@@ -24,7 +24,7 @@ from engine.sim.flow import Flow
 from engine.sim.gone import Front
 from engine.sim.ports import ProductWire, Settings, VenueWire
 
-WIRES = ("binance", "bitmart", "bybit", "okx")
+WIRES = ("binance", "bitmart", "bybit", "kucoin", "okx")
 """Venues that the exchange speaks; each has a ``wire`` module with ``build``, imported when asked for."""
 
 STOP_S = 3.0
