@@ -76,7 +76,7 @@ class ConnectionRules(msgspec.Struct, frozen=True, gc=False):
 
 
 class BudgetRule(msgspec.Struct, frozen=True, gc=False):
-    """One fixed calendar window of a rate limit.
+    """One window of a rate limit: a fixed one of the calendar, unless it is rolling.
 
     Attributes:
         name: e.g. ``weight_1m``; ``kind`` is ``weight``, ``orders``, or ``endpoint``: so many requests whose
@@ -86,6 +86,7 @@ class BudgetRule(msgspec.Struct, frozen=True, gc=False):
             remains of it, and the milliseconds until it is refilled. The same share counts as used here.
         order_headers: lower-case headers by which answers to orders state this very limit: the limit, what
             is left of it, and the UTC milliseconds when it is free again.
+        is_rolling: what counts is what was sent in the last ``window_ms``, at every moment.
     """
 
     name: str
@@ -95,6 +96,7 @@ class BudgetRule(msgspec.Struct, frozen=True, gc=False):
     header: str = ""
     pool_headers: tuple[str, str, str] | None = None
     order_headers: tuple[str, str, str] | None = None
+    is_rolling: bool = False
 
 
 class Allowance(msgspec.Struct, frozen=True, gc=False):

@@ -11,22 +11,26 @@ from engine.config import Config
 from engine.model.account import Balance, Position
 from engine.model.errors import NotSent, ProtocolViolation, Unanswered, UsageError
 from engine.model.market import Side
-from engine.model.orders import TimeInForce, VenueError
+from engine.model.orders import OrderAck, TimeInForce, VenueError
 from engine.model.ports import Clock
+from engine.model.wire import HttpRequest
 from engine.router.checks import amended_terms, new_order
 from engine.router.client_ids import ClientIds
 from engine.router.order import AmendState, Order
 from engine.router.router import OrderRouter
 from engine.session.account_session import AccountSession
 from engine.session.order_gateway import RestGateway, WsGateway
+from engine.session.parts import ask_parts
 from engine.session.venue_clock import VenueClock
+from engine.supervisor.missing_fees import MissingFees
 from engine.supervisor.venue import VenueProduct
 from engine.telemetry import events
 from engine.telemetry.log import EventLog
-from engine.transport.http import HttpPool
+from engine.transport.http import HttpPool, HttpResponse
 from engine.venues.base import Renaming, TradingAdapter
 
 ORDER_CONNECTIONS = 4
+ASK_S = 5.0
 CLOCK_SAMPLE_S = 30.0
 CLOCK_RESOLUTION_NS = 1_000_000
 CLOCK_ERROR_MS = 500
@@ -96,6 +100,10 @@ class TradingDesk:
             connects=market.connects.of(market.endpoints.ws_private or "", adapter.private_rules),
         )  # fmt: skip
         self._tasks: set[asyncio.Task[Any]] = set()
+        self.fees = MissingFees(
+            adapter, market.instruments, self._ask, self.venue_clock.stamp_ms, self.router.on_report, self._spawn
+        )
+        self.router.listeners.append(self.fees.heard)
 
     async def start(self) -> None:
         """Measure the clock, read the account, open the private connections."""
@@ -180,21 +188,33 @@ class TradingDesk:
             if request is None:
                 continue
             try:
-                self.market.budget.take(request)
-                response = await self.market.pool.request(request, 5.0)
+                parts = await self._ask(request)
             except (NotSent, Unanswered):
                 continue
-            take(response.status, response.body)
+            take(parts)
 
-    def _take_balances(self, status: int, body: bytes) -> None:
-        rows = self.adapter.decode_balances(status, body)
-        if isinstance(rows, list):
-            self.balances = {row.asset: row for row in rows}
+    async def _ask(self, request: HttpRequest) -> list[HttpResponse]:
+        return await ask_parts(
+            request, self.adapter, self.market.pool, self.market.budget, self.venue_clock.stamp_ms, ASK_S
+        )
 
-    def _take_positions(self, status: int, body: bytes) -> None:
-        rows = self.adapter.decode_positions(status, body)
-        if isinstance(rows, list):
-            self.positions = {row.universal: row for row in rows}
+    def _take_balances(self, parts: list[HttpResponse]) -> None:
+        balances: dict[str, Balance] = {}
+        for response in parts:
+            rows = self.adapter.decode_balances(response.status, response.body)
+            if isinstance(rows, VenueError):
+                return
+            balances |= {row.asset: row for row in rows}
+        self.balances = balances
+
+    def _take_positions(self, parts: list[HttpResponse]) -> None:
+        positions: dict[str, Position] = {}
+        for response in parts:
+            rows = self.adapter.decode_positions(response.status, response.body)
+            if isinstance(rows, VenueError):
+                return
+            positions |= {row.universal: row for row in rows}
+        self.positions = positions
 
     # --------------------------------------------------------------------------------------- orders
 
@@ -272,14 +292,16 @@ class TradingDesk:
         instrument = self.market.instrument(universal)
         request = self.adapter.open_orders_http(instrument, self.venue_clock.stamp_ms())
         try:
-            self.market.budget.take(request)
-            response = await self.market.pool.request(request, 5.0)
+            parts = await self._ask(request)
         except (NotSent, Unanswered) as error:
             raise UsageError(f"{self.adapter.venue}: open orders: {error}") from None
-        rows = self.adapter.decode_orders(response.status, response.body)
-        if isinstance(rows, VenueError):
-            raise UsageError(f"{self.adapter.venue}: open orders: {rows.code} {rows.message}")
-        return [self.router.adopt_ack(universal, row) for row in rows]
+        acks: list[OrderAck] = []
+        for response in parts:
+            rows = self.adapter.decode_orders(response.status, response.body)
+            if isinstance(rows, VenueError):
+                raise UsageError(f"{self.adapter.venue}: open orders: {rows.code} {rows.message}")
+            acks += rows
+        return [self.router.adopt_ack(universal, row) for row in acks]
 
     async def settled(self, order: Order, timeout_s: float = DONE_STATES_TIMEOUT_S) -> None:
         """Wait until the order's place, amend or cancel has been answered or proven."""

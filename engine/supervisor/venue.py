@@ -18,6 +18,8 @@ from engine.model.market import BookState, FundingUpdate, TopOfBook, Trade
 from engine.model.ports import Clock
 from engine.recorder.recorder import Recorder
 from engine.session.market_session import MarketSession, MarketTaps
+from engine.session.order_gateway import punish
+from engine.session.parts import ask_parts
 from engine.session.snapshots import SnapshotDesk
 from engine.telemetry import events
 from engine.telemetry.histogram import Histogram, merge, summary
@@ -139,12 +141,17 @@ class VenueProduct:
 
     async def _listing(self) -> list[Instrument]:
         request = self.adapter.instruments_request()
-        self.budget.take(request)
-        response = await self.pool.request(request, LISTING_TIMEOUT_S)
-        self.budget.learn(response.headers)
-        if response.status != 200:
-            raise ProtocolViolation(f"HTTP {response.status} for the listing", response.body)
-        return self.adapter.decode_instruments(response.body)
+        parts = await ask_parts(
+            request, self.adapter, self.pool, self.budget, self.stamp_ms, LISTING_TIMEOUT_S
+        )
+        listing: list[Instrument] = []
+        for response in parts:
+            if response.status != 200:
+                retry_after = response.headers.get("retry-after")
+                punish(self.budget, self.adapter.decode_error(response.status, response.body, retry_after))
+                raise ProtocolViolation(f"HTTP {response.status} for the listing", response.body)
+            listing += self.adapter.decode_instruments(response.body)
+        return listing
 
     def _take_listing(self, listing: list[Instrument]) -> None:
         by_universal = {each.universal: each for each in listing}

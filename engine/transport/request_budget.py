@@ -1,4 +1,4 @@
-"""Rate limits as the venue counts them: fixed calendar windows, corrected by its own headers.
+"""Rate limits as the venue counts them: calendar or rolling windows, corrected by its own headers.
 
 Counted before sending and raised to what the venue says afterwards. A share is kept back for cancels and
 order queries, so that data traffic can never block a way out. Nothing is sent inside a ban.
@@ -6,6 +6,7 @@ order queries, so that data traffic can never block a way out. Nothing is sent i
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping, Sequence
 
 from engine.model.errors import NotSent
@@ -50,6 +51,39 @@ class _Window:
             self.starts_ms = now_ms - now_ms % window_ms
             self.ends_ms, self.count = self.starts_ms + window_ms, 0
 
+    def add(self, now_ms: int, cost: int) -> None:
+        """Count what was sent."""
+        self.count += cost
+
+    def raise_to(self, now_ms: int, count: int) -> None:
+        """Count what the venue has counted, and we did not see."""
+        if count > self.count:
+            self.add(now_ms, count - self.count)
+
+
+class _RollingWindow(_Window):
+    """One limit on any stretch of its length; ``ends_ms`` is when the oldest count leaves it."""
+
+    __slots__ = ("_sent",)
+
+    def __init__(self, rule: BudgetRule) -> None:
+        super().__init__(rule)
+        self._sent: deque[tuple[int, int]] = deque()
+
+    def roll(self, now_ms: int) -> None:
+        """Let go of what is older than the window, or lies ahead because the clock was set back."""
+        window_ms, sent = self.rule.window_ms, self._sent
+        while sent and not now_ms - window_ms < sent[0][0] <= now_ms:
+            self.count -= sent.popleft()[1]
+        self.starts_ms = sent[0][0] if sent else now_ms
+        self.ends_ms = self.starts_ms + window_ms
+
+    def add(self, now_ms: int, cost: int) -> None:
+        """Count what was sent, and remember when."""
+        if cost:
+            self._sent.append((now_ms, cost))
+            self.count += cost
+
 
 class RequestBudget:
     """The budget of one venue product.
@@ -59,7 +93,7 @@ class RequestBudget:
     """
 
     def __init__(self, rules: Sequence[BudgetRule], clock: Clock) -> None:
-        self._windows = [_Window(rule) for rule in rules]
+        self._windows = [_RollingWindow(rule) if rule.is_rolling else _Window(rule) for rule in rules]
         self._clock = clock
         self.offset_ns = 0
         self._blocked_until_mono_ns = 0
@@ -91,7 +125,7 @@ class RequestBudget:
                     f"{request.label}: {window.rule.name} is used up ({window.count}/{limit}); {wait} ms"
                 )
         for window in self._windows:
-            window.count += window.cost(request)
+            window.add(now_ms, window.cost(request))
 
     def learn(self, headers: Mapping[str, str], request: HttpRequest | None = None) -> None:
         """Raise the counts to what the venue says it has counted; ``request`` is what was answered."""
@@ -102,7 +136,7 @@ class RequestBudget:
             text = headers.get(window.rule.header) if window.rule.header else None
             if text is not None and text.isdecimal() and len(text) <= COUNT_DIGITS_MAX:
                 window.roll(now_ms)
-                window.count = max(window.count, int(text))
+                window.raise_to(now_ms, int(text))
             if window.rule.pool_headers is not None:
                 self._learn_pool(window, headers, window.rule.pool_headers, now_ms)
             names = window.rule.order_headers
@@ -123,7 +157,7 @@ class RequestBudget:
             if window.rule.name == allowance.name:
                 window.roll(now_ms)
                 window.limit = window.unreserved = limit
-                window.count = max(window.count, limit - left)
+                window.raise_to(now_ms, limit - left)
                 if left == 0:
                     reset_ms = min(allowance.reset_utc_ms, now_ms + window.rule.window_ms)
                     window.ends_ms = max(window.ends_ms, reset_ms)
@@ -136,7 +170,7 @@ class RequestBudget:
         if limit < 1 or not 0 <= remaining <= limit:
             return
         window.roll(now_ms)
-        window.count = max(window.count, (limit - remaining) * window.limit // limit)
+        window.raise_to(now_ms, (limit - remaining) * window.limit // limit)
         if remaining == 0 and reset_ms > 0:
             self.block(min(reset_ms, window.rule.window_ms), f"{window.rule.name}: the pool is used up")
 
@@ -147,7 +181,7 @@ class RequestBudget:
             for window in self._windows:
                 if window.rule.name == name:
                     window.roll(now_ms)
-                    window.count = max(window.count, count)
+                    window.raise_to(now_ms, count)
 
     def block(self, wait_ms: int | None, reason: str) -> int:
         """Send nothing for a while (429, 418); return how long, milliseconds."""
@@ -191,4 +225,4 @@ class RequestBudget:
         now_ms = (self._clock.utc_ns() + self.offset_ns) // 1_000_000
         for window in self._windows:
             window.roll(now_ms)
-        return {window.rule.name: f"{window.count}/{window.rule.limit}" for window in self._windows}
+        return {window.rule.name: f"{window.count}/{window.limit}" for window in self._windows}

@@ -99,6 +99,8 @@ IP_BAN_MS = 600_000
 """A breach of the address's limit is answered with HTTP 403; it ends by itself after 10 minutes at least."""
 RATE_WAIT_MS = 1_000
 """Limits of an account are rolling windows of one second: after one, the whole of it is free again."""
+JITTER_MS = 100
+"""By how much the ways of two orders may differ: what leaves within the limit must arrive within it."""
 
 ORDERS_PER_S = {Product.SPOT: 20, Product.PERP: 10}
 
@@ -115,8 +117,9 @@ def rest_budgets(product: Product) -> tuple[BudgetRule, ...]:
         BudgetRule(
             "orders_1s",
             "orders",
-            1_000,
+            RATE_WAIT_MS + JITTER_MS,
             ORDERS_PER_S[product],
+            is_rolling=True,
             order_headers=("x-bapi-limit", "x-bapi-limit-status", "x-bapi-limit-reset-timestamp"),
         ),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from engine.model.errors import NotSent
-from engine.model.wire import BudgetRule, HttpRequest
+from engine.model.wire import Allowance, BudgetRule, HttpRequest
 from engine.transport.request_budget import RequestBudget
 from tests.unit.transport.test_reconnect import HandClock
 
@@ -171,3 +171,65 @@ def test_an_endpoint_learns_from_its_own_answers_alone() -> None:
     budget.learn({"used": "1"}, labelled("v.other"))
     budget.learn({"used": "1"})
     assert budget.usage() == {"v.place": "2/2", "v.cancel_all": "0/1"}
+
+
+LIMITS = ("x-limit", "x-left", "x-reset")
+ROLLING = BudgetRule("orders_1s", "orders", 1_000, 3, order_headers=LIMITS, is_rolling=True)
+
+
+def stated(limit: str, left: str, reset_ms: int = 0) -> dict[str, str]:
+    return dict(zip(LIMITS, (limit, left, str(reset_ms)), strict=True))
+
+
+def test_a_rolling_window_has_no_border_to_burst_across() -> None:
+    clock = HandClock()
+    clock.now_ms += 900 - clock.now_ms % 1_000
+    budget = RequestBudget([ROLLING], clock)
+    for _ in range(3):
+        budget.take(request(orders=1))
+        clock.now_ms += 50
+    assert budget.order_wait_ms(1) == 851  # the first was sent 150 ms ago
+    with pytest.raises(NotSent, match=r"orders_1s is used up \(3/3\); 850 ms"):
+        budget.take(request(orders=1))
+    clock.now_ms += 850
+    budget.take(request(orders=1))
+    assert budget.usage() == {"orders_1s": "3/3"}
+    clock.now_ms -= 5_000  # the clock is set back: what was sent in its future no longer counts
+    assert budget.usage() == {"orders_1s": "0/3"}
+
+
+def test_answers_to_orders_state_their_own_limit() -> None:
+    clock = HandClock()
+    budget = RequestBudget([ROLLING], clock)
+    order, read = request(orders=1), request()
+    budget.take(order)
+    budget.learn(stated("50", "1"), read)  # another endpoint's limit
+    budget.learn(stated("50", "1"))
+    assert budget.usage() == {"orders_1s": "1/3"}
+    budget.learn(stated("20", "17"), order)  # a higher tier; two orders of other processes
+    assert budget.usage() == {"orders_1s": "3/20"}
+    for wrong in (stated("x", "1"), stated("0", "0"), stated("5", "6"), stated("5", ""), {}):
+        budget.learn(wrong, order)
+    assert budget.usage() == {"orders_1s": "3/20"}
+    budget.learn_allowance(Allowance("orders_1s", 0, 20))
+    assert budget.order_wait_ms(1) > 0
+    budget.learn_allowance(Allowance("another", 0, 1))
+    clock.now_ms += 1_000
+    assert budget.usage() == {"orders_1s": "0/20"}
+
+
+def test_a_used_up_calendar_window_lasts_until_the_stated_reset() -> None:
+    clock = HandClock()
+    clock.now_ms += 900 - clock.now_ms % 1_000
+    rule = BudgetRule("orders_1s", "orders", 1_000, 3, order_headers=LIMITS)
+    budget = RequestBudget([rule], clock)
+    budget.take(request(orders=1))
+    budget.learn(stated("3", "0", clock.now_ms + 700), request(orders=1))
+    clock.now_ms += 699
+    with pytest.raises(NotSent, match=r"\(3/3\); 1 ms"):
+        budget.take(request(orders=1))
+    clock.now_ms += 1
+    budget.take(request(orders=1))
+    budget.learn(stated("3", "0", clock.now_ms + 10**9), request(orders=1))  # nobody waits for days
+    clock.now_ms += 1_000
+    budget.take(request(orders=1))
