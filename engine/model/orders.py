@@ -164,8 +164,9 @@ class AmendOrder(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """An intent to change a working limit order in place, already normalised.
 
     ``qty`` and ``price`` are what the order shall have afterwards, scaled and on lot and tick: ``qty`` is the
-    whole quantity, what was filled included. What does not change is repeated. ``venue_order_id`` is "" where
-    it is not known yet.
+    whole quantity, what was filled included. What does not change is repeated: ``known_qty`` and
+    ``known_price`` are the proven terms that it changes, 0 = not told. ``venue_order_id`` is "" where it is
+    not known yet.
     """
 
     venue: str
@@ -175,6 +176,8 @@ class AmendOrder(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     side: Side
     qty: int
     price: int
+    known_qty: int = 0
+    known_price: int = 0
 
 
 class OrderAck(msgspec.Struct, frozen=True, gc=False, kw_only=True):

@@ -315,6 +315,8 @@ class OrderRouter:
             side=order.side,
             qty=new_qty,
             price=new_price,
+            known_qty=order.qty,
+            known_price=order.price,
         )
         number = order.amend_number + 1
         try:

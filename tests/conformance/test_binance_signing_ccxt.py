@@ -13,7 +13,7 @@ import datetime
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 import pytest
@@ -21,7 +21,7 @@ import time_machine
 
 from engine.model.instrument import Instrument, Product
 from engine.model.market import Side
-from engine.model.orders import NewOrder, OrderType, TimeInForce
+from engine.model.orders import AmendOrder, NewOrder, OrderType, TimeInForce
 from engine.venues.base import Credentials, HttpRequest, Secret
 from engine.venues.binance.adapter import BinanceTrading
 from engine.venues.binance.endpoints import LIVE
@@ -152,7 +152,7 @@ def assert_same(ours: HttpRequest, theirs: tuple[str, str, str, dict[str, str]])
     verb, target, body, headers = theirs
     assert (ours.method, ours.target, ours.body.decode()) == (verb, target, body)
     sent = dict(line.split(": ", 1) for line in ours.headers.decode().splitlines())
-    if ours.method == "POST":
+    if ours.method in ("POST", "PUT"):
         sent["Content-Type"] = ours.content_type
     assert sent == headers
 
@@ -187,6 +187,32 @@ def test_place(pair: Pair, changes: dict[str, Any], params: dict[str, Any]) -> N
         {"clientOrderId": "te1-1", "newOrderRespType": response} | params,
     )  # fmt: skip
     assert_same(ours, theirs)
+
+
+def test_amend(pair: Pair) -> None:
+    """ccxt amends futures; on spot it would cancel and place anew, so there it signs our parameters."""
+    qty, price = pair.btc.lot_size * 120, pair.btc.tick_size * 500_000
+    is_spot = pair.product is Product.SPOT
+    wish = AmendOrder(
+        venue="binance", universal=pair.btc.universal, client_order_id="te1-1", venue_order_id="123",
+        side=Side.BUY, qty=qty, price=price, known_qty=qty + pair.btc.lot_size, known_price=price,
+    )  # fmt: skip
+    ours = pair.adapter.amend_http(wish, pair.btc, STAMP)
+    mine = dict(parse_qsl(ours.body.decode()))
+    own = {name: mine[name] for name in mine if name not in ("timestamp", "recvWindow", "signature")}
+    if is_spot:
+        with time_machine.travel(NOW, tick=False):
+            signed = pair.ccxt.sign("order/amend/keepPriority", ["private"], "PUT", own)
+        target = urlsplit(signed["url"]).path
+        assert_same(ours, (signed["method"], target, signed["body"], signed["headers"]))
+    else:
+        assert_same(ours, pair.rest("fapiPrivatePutOrder", own))
+        numbers = (float(pair.btc.qty(qty)), float(pair.btc.price(price)))
+        _, target, body, _ = pair.rest("edit_order", "123", pair.symbol, "limit", "buy", *numbers)
+        theirs = dict(parse_qsl(body))
+        assert target == ours.target
+        assert own == {name: theirs[name] for name in theirs if name in own}
+        assert set(theirs) - set(own) <= {"timestamp", "recvWindow", "signature", "newClientOrderId"}
 
 
 def test_a_symbol_in_another_alphabet(pair: Pair) -> None:

@@ -19,7 +19,7 @@ import time_machine
 
 from engine.model.instrument import Instrument, Product
 from engine.model.market import Side
-from engine.model.orders import NewOrder, OrderType, TimeInForce
+from engine.model.orders import AmendOrder, NewOrder, OrderType, TimeInForce
 from engine.venues.base import Credentials, HttpRequest, Secret
 from engine.venues.okx.adapter import OkxTrading
 from engine.venues.okx.endpoints import LIVE
@@ -169,6 +169,21 @@ def test_place_says_what_ccxt_says(pair: Pair, changes: dict[str, Any], params: 
     mine = msgspec.json.decode(ours.body)
     mine.pop("banAmend", None)  # ours alone: refuse rather than shrink
     assert mine == {name: value for name, value in theirs.items() if name not in own}
+
+
+def test_amend_says_what_ccxt_says(pair: Pair) -> None:
+    qty, price = pair.btc.lot_size * 120, pair.btc.tick_size * 500_000
+    wish = AmendOrder(
+        venue="okx", universal=pair.btc.universal, client_order_id="te11", venue_order_id="123",
+        side=Side.BUY, qty=qty, price=price, known_qty=pair.btc.lot_size, known_price=pair.btc.tick_size,
+    )  # fmt: skip
+    ours = pair.adapter.amend_http(wish, pair.btc, STAMP)
+    assert_signed_alike(pair, ours)
+    contracts = float(pair.btc.qty(qty) / pair.btc.contract_size)
+    numbers = (contracts, float(pair.btc.price(price)))
+    _, target, body, _ = pair.caught("edit_order", "123", pair.symbol, "limit", "buy", *numbers)
+    assert target == ours.target
+    assert msgspec.json.decode(body) == msgspec.json.decode(ours.body)
 
 
 def test_reads_and_cancels(pair: Pair) -> None:

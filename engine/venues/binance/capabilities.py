@@ -10,7 +10,9 @@ CAPABILITIES = {
         depth="@depth@100ms",
         depth_rule="range",
         snapshots="joined",
+        amend=True,
         private="subscription",
+        notes="amends only make an order smaller, at its price",
     ),
     Product.PERP: Capabilities(
         depth="@depth@100ms",
@@ -18,6 +20,7 @@ CAPABILITIES = {
         snapshots="joined",
         funding=("rate", "settlement", "mark", "index"),
         reduce_only=True,
+        amend=True,
         private="listen key",
     ),
 }

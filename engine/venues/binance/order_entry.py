@@ -8,8 +8,9 @@ exact text of the scaled integer.
                          &newOrderRespType=RESULT&type=LIMIT&quantity=0.001&price=50000&timeInForce=GTC
                          &recvWindow=2000&signature=...
 
-Source: spot REST docs, "New order", "Cancel order", "Query order" (2026-07-21); USD-M "New Order",
-"Cancel Order", "Query Order" (2026-05-27, change log to 2026-09-10); WebSocket API docs of both.
+Source: spot REST docs, "New order", "Cancel order", "Query order", "Order Amend Keep Priority" (2026-07-21);
+USD-M "New Order", "Modify Order", "Cancel Order", "Query Order" (2026-05-27, change log to 2026-09-10);
+WebSocket API docs of both.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import msgspec
 from engine.model.errors import ProtocolViolation, UsageError
 from engine.model.instrument import Instrument, Product
 from engine.model.market import Side
-from engine.model.orders import NewOrder, OrderAck, OrderState, OrderType, TimeInForce, VenueError
+from engine.model.orders import AmendOrder, NewOrder, OrderAck, OrderState, OrderType, TimeInForce, VenueError
 from engine.venues.base import WsReply
 from engine.venues.binance.errors import classify, decode_error, error_in, undecodable
 from engine.venues.binance.instruments import budget_name
@@ -137,6 +138,54 @@ def place_params(product: Product, order: NewOrder, instrument: Instrument) -> d
     return params
 
 
+def check_amend(product: Product, amend: AmendOrder, instrument: Instrument) -> None:
+    """Refuse an amend that this venue does not do: spot only makes an order smaller, at its price.
+
+    Raises:
+        UsageError: names what is wrong.
+    """
+    problem = ""
+    if amend.universal != instrument.universal:
+        problem = f"the amend is for {amend.universal}"
+    elif amend.qty <= 0 or amend.price <= 0:
+        problem = f"an amend needs a positive qty and price, not {amend.qty} and {amend.price}"
+    elif product is _SPOT and amend.price != amend.known_price:
+        problem = "spot orders keep their price; cancel and place a new one"
+    elif product is _SPOT and amend.qty >= amend.known_qty:
+        problem = "spot orders can only be made smaller; cancel and place a new one"
+    if problem:
+        raise UsageError(f"binance {instrument.universal}: {problem}")
+
+
+def amend_query(product: Product, amend: AmendOrder, instrument: Instrument, symbol: str) -> str:
+    """Return an amend as a query; ``symbol`` is percent-encoded already.
+
+    Spot keeps the place in the queue, and gives the order a random client id unless ours is repeated. USD-M
+    wants both quantity and price, and loses the place.
+
+    Raises:
+        UsageError: see :func:`check_amend`; or neither id can name the order.
+    """
+    check_amend(product, amend, instrument)
+    target = target_query(symbol, amend.client_order_id, amend.venue_order_id or None)
+    qty = plain(amend.qty, instrument.qty_scale)
+    if product is _SPOT:
+        return f"{target}&newQty={qty}&newClientOrderId={url_text(amend.client_order_id)}"
+    price = plain(amend.price, instrument.price_scale)
+    return f"{target}&side={_SIDE_WORDS[amend.side]}&quantity={qty}&price={price}"
+
+
+def amend_params(product: Product, amend: AmendOrder, instrument: Instrument) -> dict[str, str | int]:
+    """Return :func:`amend_query` as WebSocket API parameters; an orderId is a JSON number."""
+    check_amend(product, amend, instrument)
+    params = target_params(instrument, amend.client_order_id, amend.venue_order_id or None)
+    qty = plain(amend.qty, instrument.qty_scale)
+    if product is _SPOT:
+        return {**params, "newQty": qty, "newClientOrderId": amend.client_order_id}
+    price = plain(amend.price, instrument.price_scale)
+    return {**params, "side": _SIDE_WORDS[amend.side], "quantity": qty, "price": price}
+
+
 def target_query(symbol: str, client_order_id: str, venue_order_id: str | None) -> str:
     """Return the parameters that name an order: the venue's id when known (fastest), else ours.
 
@@ -195,6 +244,32 @@ class OrderBody(msgspec.Struct, gc=False):
     time: Millis | None = None
 
 
+class _AmendedOrder(msgspec.Struct, gc=False):
+    """An order as an amend's answer tells it: two keys are spelt in ways of their own."""
+
+    symbol: str
+    orderId: Id  # noqa: N815
+    clientOrderId: str  # noqa: N815
+    status: str
+    side: str
+    price: str
+    qty: str
+    executedQty: str  # noqa: N815
+    cumulativeQuoteQty: str | None = None  # noqa: N815
+
+
+class _Amended(msgspec.Struct, gc=False):
+    """The answer to a spot amend.
+
+    {"transactTime":1741926410255,"executionId":75,"amendedOrder":{"symbol":"BTCUSDT","orderId":33,
+    "origClientOrderId":"a1","clientOrderId":"a1","price":"6.00","qty":"5.00","executedQty":"0.00",
+    "cumulativeQuoteQty":"0.00","status":"NEW","timeInForce":"GTC","type":"LIMIT","side":"SELL"}}
+    """
+
+    transactTime: Millis  # noqa: N815
+    amendedOrder: _AmendedOrder  # noqa: N815
+
+
 class _OrderList(msgspec.Struct, gc=False):
     orderReports: list[OrderBody]  # noqa: N815
 
@@ -233,9 +308,11 @@ class WsBody(msgspec.Struct, gc=False):
 
 class _Probe(msgspec.Struct, gc=False):
     orderId: msgspec.Raw = msgspec.Raw()  # noqa: N815
+    amendedOrder: msgspec.Raw = msgspec.Raw()  # noqa: N815
 
 
 _ORDER = msgspec.json.Decoder(OrderBody)
+_AMENDED = msgspec.json.Decoder(_Amended)
 _ORDER_LIST = msgspec.json.Decoder(_OrderList)
 _ROWS = msgspec.json.Decoder(list[msgspec.Raw])
 _CONFIRMATION = msgspec.json.Decoder(_Confirmation)
@@ -276,13 +353,32 @@ def ack_of(body: OrderBody, instrument: Instrument) -> OrderAck:
     )
 
 
+def _amended_body(answer: _Amended) -> OrderBody:
+    """Return an amend's answer as the order object of every other answer."""
+    order = answer.amendedOrder
+    return OrderBody(
+        symbol=order.symbol,
+        orderId=order.orderId,
+        clientOrderId=order.clientOrderId,
+        status=order.status,
+        side=order.side,
+        price=order.price,
+        origQty=order.qty,
+        executedQty=order.executedQty,
+        cummulativeQuoteQty=order.cumulativeQuoteQty,
+        transactTime=answer.transactTime,
+    )
+
+
 def decode_order(
     product: Product, instrument: Instrument, status: int, body: bytes, retry_after: str | None = None
 ) -> OrderAck | VenueError:
-    """Decode the answer to a place, cancel or query over REST; never raises."""
+    """Decode the answer to a place, amend, cancel or query over REST; never raises."""
     if status != 200:
         return decode_error(product, status, body, retry_after)
     try:
+        if product is _SPOT and b'"amendedOrder"' in body:
+            return ack_of(_amended_body(_AMENDED.decode(body)), instrument)
         return ack_of(_ORDER.decode(body), instrument)
     except (*DECODE_ERRORS, ProtocolViolation) as error:
         return error_in(product, status, body, retry_after) or undecodable(status, error)
@@ -342,9 +438,13 @@ def _ws_result(product: Product, known: dict[str, Instrument], reply: WsBody) ->
     if not bytes(reply.result).startswith(b"{"):
         return None  # lists and nulls are no answer to an order request
     try:
-        if not bytes(_PROBE.decode(reply.result).orderId):
+        probe = _PROBE.decode(reply.result)
+        if bytes(probe.amendedOrder):
+            body = _amended_body(_AMENDED.decode(reply.result))
+        elif bytes(probe.orderId):
+            body = _ORDER.decode(reply.result)
+        else:
             return None
-        body = _ORDER.decode(reply.result)
         if body.symbol not in known:
             raise ProtocolViolation(f"unknown symbol {body.symbol[:40]!r}")
         return ack_of(body, known[body.symbol])

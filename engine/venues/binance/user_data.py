@@ -396,6 +396,7 @@ def _report(
         reason=clean(word) if ended_unfilled and word != "NONE" else None,
         venue_utc_ns=report.T * MS,
         recv_mono_ns=mono_ns,
+        amended=True if report.x in ("REPLACED", "AMENDMENT") else None,
     )
 
 

@@ -8,7 +8,7 @@ from engine.model.account import Balance, Position
 from engine.model.errors import ConfigError, NotSent, UsageError
 from engine.model.instrument import Instrument, Product
 from engine.model.market import BookSnapshot
-from engine.model.orders import ExecutionReport, NewOrder, OrderAck, VenueError
+from engine.model.orders import AmendOrder, ExecutionReport, NewOrder, OrderAck, VenueError
 from engine.venues.base import (
     BudgetRule,
     ConnectionPlan,
@@ -241,6 +241,26 @@ class OkxTrading:
             idempotent=False,
         )
 
+    def amend_http(self, amend: AmendOrder, instrument: Instrument, stamp_ms: int) -> HttpRequest:
+        """Encode and sign an amend; raises UsageError where it cannot be expressed at this venue.
+
+        Amends have a limit of their own, 60 in 2 s: they are weighed as reads are.
+        """
+        fields = order_entry.amend_fields(amend, instrument)
+        target = f"{PATH}/trade/amend-order"
+        body = f"{{{order_entry.instrument_id(instrument)},{fields}}}".encode()
+        deadline = f"expTime: {stamp_ms + self.validity_ms}\r\n".encode()
+        return HttpRequest(
+            method="POST",
+            target=target,
+            label=f"{self._label}.amend",
+            headers=self._signer.headers("POST", target, body, stamp_ms) + deadline,
+            body=body,
+            content_type="application/json",
+            weight=weight_of(60),
+            idempotent=False,
+        )
+
     def cancel_http(
         self, instrument: Instrument, client_order_id: str, venue_order_id: str | None, stamp_ms: int
     ) -> HttpRequest:
@@ -315,6 +335,14 @@ class OkxTrading:
             request_id, "order", f"{code},{fields}", stamp_ms + self.validity_ms
         )
 
+    def amend_ws(self, amend: AmendOrder, instrument: Instrument, request_id: str, stamp_ms: int) -> bytes:
+        """Encode an ``amend-order`` request; raises UsageError as ``amend_http``, or for want of a number."""
+        fields = order_entry.amend_fields(amend, instrument)
+        code = order_entry.instrument_code(instrument)
+        return order_entry.websocket_request(
+            request_id, "amend-order", f"{code},{fields}", stamp_ms + self.validity_ms
+        )
+
     def cancel_ws(
         self,
         instrument: Instrument,
@@ -371,7 +399,7 @@ class OkxTrading:
     def decode_order(
         self, instrument: Instrument, status: int, body: bytes, retry_after: str | None = None
     ) -> OrderAck | VenueError:
-        """Decode the answer to a place, cancel or query."""
+        """Decode the answer to a place, amend, cancel or query."""
         return order_entry.decode_order(instrument, status, body, retry_after)
 
     def decode_orders(

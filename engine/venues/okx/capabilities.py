@@ -12,6 +12,7 @@ CAPABILITIES = {
         depth_rule="chain",
         snapshots="streamed",
         funding=() if product is Product.SPOT else ("rate", "settlement", "mark", "open interest"),
+        amend=True,
         reduce_only=product is Product.PERP,
         notes="" if product is Product.SPOT else "linear swaps, cross margin, net position mode",
     )

@@ -4,13 +4,13 @@
                                "sz":"0.5","clOrdId":"a1","px":"91000.1"}
     {"id":"p1","op":"order","args":[{"instIdCode":10459,"tdMode":"cross",...}],"expTime":"1795442400000"}
 
-An acknowledgement says "accepted", never "done", for a place and a cancel alike: it names the ids and nothing
-else. What became of the order is told by the ``orders`` channel or a query. Bodies are laid out by hand,
-because this is the hot path and every alphabet is known. Over the WebSocket the instrument goes by its
-number (``instIdCode``); its name is refused there since 2026-02.
+An acknowledgement says "accepted", never "done", for place, amend and cancel alike: it names the ids and
+nothing else. What became of the order is told by the ``orders`` channel or a query. Bodies are laid out by
+hand, because this is the hot path and every alphabet is known. Over the WebSocket the instrument goes by
+its number (``instIdCode``); its name is refused there since 2026-02.
 
-Source: OKX v5 API docs, "POST / Place order", "WS / Place order", "POST / Cancel order", "GET / Order
-details", "GET / Order List", seen 2026-08.
+Source: OKX v5 API docs, "POST / Place order", "WS / Place order", "POST / Amend order", "POST / Cancel
+order", "GET / Order details", "GET / Order List", seen 2026-08.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import msgspec
 
 from engine.model.errors import ProtocolViolation, UsageError
 from engine.model.instrument import Instrument, Product
-from engine.model.orders import NewOrder, OrderAck, OrderState, OrderType, TimeInForce, VenueError
+from engine.model.orders import AmendOrder, NewOrder, OrderAck, OrderState, OrderType, TimeInForce, VenueError
 from engine.venues.okx.endpoints import ORDERS_PAGE
 from engine.venues.okx.errors import classify, decode_error, error_in, undecodable
 from engine.venues.okx.frames import SIDES
@@ -142,6 +142,32 @@ def place_fields(product: Product, order: NewOrder, instrument: Instrument, trad
     elif product is Product.SPOT:
         text += ',"tgtCcy":"base_ccy","banAmend":true'
     return text + ',"reduceOnly":true' if order.reduce_only else text
+
+
+def amend_fields(amend: AmendOrder, instrument: Instrument) -> str:
+    """Return an amend's fields but the instrument, without braces; only what changes is sent.
+
+    ``newSz`` is the whole size, what was filled included. An amend that fails leaves the order as it was
+    (``cxlOnFail`` is false by default).
+
+    Raises:
+        UsageError: the quantity is no exact number of contracts, or no id can name the order.
+    """
+    problem = ""
+    if amend.universal != instrument.universal:
+        problem = f"the amend is for {amend.universal}"
+    elif amend.qty <= 0 or amend.price <= 0:
+        problem = f"an amend needs a positive qty and price, not {amend.qty} and {amend.price}"
+    elif (amend.qty, amend.price) == (amend.known_qty, amend.known_price):
+        problem = "the amend changes nothing"
+    if problem:
+        raise UsageError(f"okx {instrument.universal}: {problem}")
+    text = target_fields(amend.client_order_id, amend.venue_order_id or None)
+    if amend.qty != amend.known_qty:
+        text += f',"newSz":"{qty_out(amend.qty, instrument)}"'
+    if amend.price != amend.known_price:
+        text += f',"newPx":"{plain(amend.price, instrument.price_scale)}"'
+    return text
 
 
 def target_fields(client_order_id: str, venue_order_id: str | None) -> str:
@@ -302,7 +328,7 @@ def _accepted(item: _Item) -> OrderAck:
 def decode_order(
     instrument: Instrument, status: int, body: bytes, retry_after: str | None = None
 ) -> OrderAck | VenueError:
-    """Decode the answer to a place, cancel or query over REST; never raises."""
+    """Decode the answer to a place, amend, cancel or query over REST; never raises."""
     if status != 200:
         return decode_error(status, body, retry_after)
     error = error_in(status, body, retry_after)

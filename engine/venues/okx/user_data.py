@@ -24,7 +24,7 @@ from engine.model.instrument import Instrument, Product
 from engine.model.orders import ExecutionReport, Fill, OrderState, VenueError
 from engine.venues.base import PlannedShutdown, PrivateEvent, StreamDown, ToSend, WsReply
 from engine.venues.okx.endpoints import INST_TYPES, VENUE
-from engine.venues.okx.errors import classify
+from engine.venues.okx.errors import classify, clean
 from engine.venues.okx.frames import ENVELOPE, SERVICE_UPGRADE, SIDES, Envelope
 from engine.venues.okx.numbers import (
     DECODE_ERRORS,
@@ -57,6 +57,9 @@ class _OrderPush(OrderRow, gc=False):
     fillFee: str = ""  # noqa: N815
     fillFeeCcy: str = ""  # noqa: N815
     execType: str = ""  # noqa: N815
+    amendResult: str = ""  # noqa: N815
+    code: str = ""
+    msg: str = ""
 
 
 class CurrencyRow(msgspec.Struct, gc=False):
@@ -173,6 +176,8 @@ def order_report(row: _OrderPush, instrument: Instrument, mono_ns: int) -> Execu
             is_maker={"M": True, "T": False}.get(row.execType),
             venue_utc_ns=time_ns(row.fillTime or row.uTime),
         )
+    # "0" done, "-1" failed, "1" failed and therefore cancelled: the acknowledgement had come before.
+    amended = row.amendResult == "0" if row.amendResult else None
     ended_unfilled = state in (OrderState.CANCELLED, OrderState.EXPIRED)
     word = CANCEL_REASONS.get(row.cancelSource, f"cancelSource {row.cancelSource[:10]}")
     return ExecutionReport(
@@ -186,10 +191,17 @@ def order_report(row: _OrderPush, instrument: Instrument, mono_ns: int) -> Execu
         qty=order_qty(row, instrument),
         cum_qty=qty_in(row.accFillSz, instrument),
         fill=fill,
-        reason=word if ended_unfilled and row.cancelSource not in ("", "1") else None,
+        reason=_reason(row, word if ended_unfilled else "", amended),
         venue_utc_ns=time_ns(row.uTime),
         recv_mono_ns=mono_ns,
+        amended=amended,
     )
+
+
+def _reason(row: _OrderPush, end: str, amended: bool | None) -> str | None:
+    if end and row.cancelSource not in ("", "1"):
+        return end
+    return clean(f"{row.code} {row.msg}") if amended is False else None
 
 
 class TradeDecoder:

@@ -382,7 +382,7 @@ def test_the_router_sends_whole_terms_and_measures_every_stage() -> None:
     bench.router.amend("c1", qty=150)
     assert bench.gateway.sent[-1][1] == AmendOrder(
         venue="v", universal="BTC/USDT", client_order_id="c1", venue_order_id="v1", side=Side.BUY, qty=150,
-        price=50,
+        price=50, known_qty=100, known_price=50,
     )  # fmt: skip
     row = order_row(bench.order, INSTRUMENT)
     assert (row["qty"], row["amend"]) == (
