@@ -82,7 +82,9 @@ class FuturesOrders:
         stp = given(item, "stp_mode") or 1
         if isinstance(stp, bool) or stp not in STP:
             raise BitMartError(40041, "Invalid stp_mode")
-        price, lots = self._numbers(item, one, kind)
+        size = item.get("size")
+        lots = self._lots(size if isinstance(size, int) and not isinstance(size, bool) else None, one)
+        price = 0 if kind == "market" else self._price(item, one)
         client_id = self._client_id(account, item)
         open_type, leverage = self._margin(account, item, one, code)
         is_market, side = kind == "market", "BUY" if code in (OPEN_LONG, CLOSE_SHORT) else "SELL"
@@ -133,17 +135,18 @@ class FuturesOrders:
                 raise BitMartError(40020, "Your position is not enough")
         return new
 
-    def _numbers(self, item: Item, one: Instrument, kind: str) -> tuple[int, int]:
+    @staticmethod
+    def _lots(size: int | None, one: Instrument) -> int:
+        """Return a number of contracts in lots."""
         spec = one.market.spec
-        size = item.get("size")
-        if isinstance(size, bool) or not isinstance(size, int):
+        if size is None:
             raise BitMartError(40044, "Invalid size: a whole number of contracts")
-        lots = int(size * one.size_step / spec.lot_size)
-        if size < 1 or size * one.size_step < spec.min_qty or size * one.size_step > spec.max_qty:
+        base = size * one.size_step
+        if size < 1 or base < spec.min_qty or base > spec.max_qty:
             raise BitMartError(40044, "Invalid size: out of range")
-        if lots * spec.lot_size != size * one.size_step:
+        if base % spec.lot_size:
             raise BitMartError(40043, "Invalid vol precision")
-        return (0 if kind == "market" else self._price(item, one)), lots
+        return int(base / spec.lot_size)
 
     def _price(self, item: Item, one: Instrument) -> int:
         price, tick = decimal(item, "price"), one.market.spec.tick_size
@@ -243,7 +246,7 @@ class FuturesOrders:
         if given(item, "price") is not None:
             price = self._price(item, one)
         if given(item, "size") is not None:
-            lots = self._numbers(item, one, "market")[1]
+            lots = self._lots(whole(item, "size"), one)  # here clients send it as text, too
         if lots <= order.filled_lots:
             raise BitMartError(40044, "Invalid size: not above what is filled")
         try:
