@@ -17,7 +17,6 @@ from engine.sim.model import Batch
 from engine.sim.okx.instruments import Instrument
 
 WINDOW = 400
-HEARTBEAT_MS = 60_000
 _NO_LIMIT = -(2**62)
 
 

@@ -16,7 +16,7 @@ from engine.sim.faultpoints import FaultPoints
 from engine.sim.market import Market
 from engine.sim.model import Batch, TradePrint
 from engine.sim.okx import quotes
-from engine.sim.okx.books import HEARTBEAT_MS, BookChannel
+from engine.sim.okx.books import BookChannel
 from engine.sim.okx.damage import spoiled
 from engine.sim.okx.hub import Hub, Key, dump
 from engine.sim.okx.instruments import Instrument, Listing
@@ -99,6 +99,7 @@ class Channels:
 
     Args:
         faults: fault hooks by product. wake: asks for a `finish_round` soon.
+        heartbeat_ms: book channels say at least so often that nothing has changed.
     """
 
     def __init__(
@@ -109,7 +110,9 @@ class Channels:
         faults: Mapping[str, FaultPoints],
         now_ms: Callable[[], int],
         wake: Callable[[], None],
+        heartbeat_ms: int,
     ) -> None:
+        self._heartbeat_ms = heartbeat_ms
         self._exchange = exchange
         self._listing = listing
         self._hub = hub
@@ -196,9 +199,9 @@ class Channels:
             faults = self._faults[one.market.spec.product]
             if faults.armed:
                 self._strike(feed, faults, now_ms)
-            if now_ms - feed.book.sent_ms >= HEARTBEAT_MS:
+            if now_ms - feed.book.sent_ms >= self._heartbeat_ms:
                 self._hub.push(("books", one.inst_id), feed.book.heartbeat(now_ms).encode())
-            if now_ms - feed.top_ms >= HEARTBEAT_MS:
+            if now_ms - feed.top_ms >= self._heartbeat_ms:
                 self._publish_top(feed)
             if self._hub.has(("books5", one.inst_id)):
                 self._publish_five(feed, now_ms)
@@ -252,7 +255,7 @@ class Channels:
     def _publish_five(self, feed: Feed, now_ms: int) -> None:
         silent_ms = now_ms - feed.five_ms
         changed = feed.one.market.last_id != feed.five_id
-        if (changed and silent_ms >= BOOKS5_MS) or silent_ms >= HEARTBEAT_MS:
+        if (changed and silent_ms >= BOOKS5_MS) or silent_ms >= self._heartbeat_ms:
             feed.five_id, feed.five_ms = feed.one.market.last_id, now_ms
             text = feed.book.best("books5", 5, now_ms)
             self._hub.push(("books5", feed.one.inst_id), text.encode())

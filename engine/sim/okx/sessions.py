@@ -23,6 +23,7 @@ from engine.sim.okx.channels import Channels
 from engine.sim.okx.errors import OkxError
 from engine.sim.okx.hub import Arg, Hub, Key, Session
 from engine.sim.okx.instruments import Listing
+from engine.sim.okx.options import Options
 from engine.sim.okx.order_ops import ORDER_OPS, OrderOps
 from engine.sim.okx.private import PrivateFeed
 from engine.sim.okx.signing import Gate
@@ -35,13 +36,8 @@ TYPES = ("ANY", "SPOT", "MARGIN", "SWAP", "FUTURES", "OPTION")
 VIP_CHANNELS = ("books-l2-tbt", "books50-l2-tbt")
 BUSINESS_CHANNELS = ("trades-all", "candle1m", "candle1D", "orders-algo", "deposit-info")
 OPERATIONS = ("subscribe", "unsubscribe", "login")
-SILENCE_S = 30.0
-REQUESTS_PER_HOUR = 480
-CONNECTS_PER_S = 3
-PRIVATE_CONNECTIONS = 30
 LARGEST_REQUEST = 64 * 1024
 BUFFER_LIMIT = 16 * 1024 * 1024
-REPEAT_MS = 5_000
 INTERVALS = {"account": ("0",), "positions": ("0", "2000", "3000", "4000")}
 REQUEST_ID = re.compile(r"[A-Za-z0-9]{1,32}")
 
@@ -63,7 +59,9 @@ class SocketServer:
         private: PrivateFeed,
         orders: OrderOps,
         faults: Mapping[str, FaultPoints],
+        options: Options,
     ) -> None:
+        self._options = options
         self._hub = hub
         self._flushes = flushes
         self._listing = listing
@@ -94,7 +92,7 @@ class SocketServer:
         # A little less than a second: a client that counts by its own clock is let in.
         while attempts and now - attempts[0] > 0.95:
             attempts.popleft()
-        if len(attempts) >= CONNECTS_PER_S:
+        if len(attempts) >= self._options.connects_per_s:
             return connection.respond(429, "Too Many Requests\n")
         attempts.append(now)
         return None
@@ -121,8 +119,8 @@ class SocketServer:
                 await life
 
     async def _watch(self, session: Session) -> None:
-        while time.monotonic() - max(session.heard, session.pushed) < SILENCE_S:
-            await asyncio.sleep(min(0.5, SILENCE_S / 4))
+        while time.monotonic() - max(session.heard, session.pushed) < self._options.silence_s:
+            await asyncio.sleep(min(0.5, self._options.silence_s / 4))
         session.outlet.close(4004, "No data received in 30s.")
 
     async def _hear(self, session: Session, message: str | bytes) -> None:
@@ -170,7 +168,7 @@ class SocketServer:
         now = time.monotonic()
         while session.requests and now - session.requests[0] > 3600:
             session.requests.popleft()
-        if len(session.requests) >= REQUESTS_PER_HOUR:
+        if len(session.requests) >= self._options.requests_per_hour:
             raise OkxError("60014", "Requests too frequent")
         session.requests.append(now)
 
@@ -198,16 +196,16 @@ class SocketServer:
                 if words is not None:
                     session.outlet.send(text_frame(words))
             return
-        repeat_ms = _repeat_ms(channel, arg)
+        repeat_ms = _repeat_ms(channel, arg, self._options.repeat_ms)
         assert session.account is not None
         told = {name: value for name, value in arg.items() if name != "extraParams"}
         shown = told | {"uid": str(session.account.uid)}
         new = self._hub.add(session, key, shown, repeat_ms)
         session.event("subscribe", request_id, arg=arg)
         count = sum(key in each.keys for each in self.sessions)
-        if count > PRIVATE_CONNECTIONS:
+        if count > self._options.private_connections:
             self._hub.remove(session, key, shown)
-            most = str(PRIVATE_CONNECTIONS)
+            most = str(self._options.private_connections)
             session.event("channel-conn-count-error", "", channel=channel, connCount=most)
             return
         session.event("channel-conn-count", "", channel=channel, connCount=str(count))
@@ -284,13 +282,13 @@ def _request_id(request: dict[str, Any]) -> str:
     return value
 
 
-def _repeat_ms(channel: str, arg: Arg) -> int:
+def _repeat_ms(channel: str, arg: Arg, usual_ms: int) -> int:
     """Return how often a private channel repeats itself: 0 never; raises OkxError 60033."""
     if channel not in INTERVALS:
         return 0
     raw = arg.get("extraParams")
     if raw in (None, ""):
-        return REPEAT_MS
+        return usual_ms
     try:
         interval = json.loads(raw)["updateInterval"] if isinstance(raw, str) else None
     except (ValueError, TypeError, KeyError):

@@ -50,7 +50,7 @@ def number(item: Item, name: str) -> Decimal:
         value = Decimal(text(item, name))
     except InvalidOperation:
         raise wrong_parameter(name) from None
-    if not value.is_finite() or value <= 0 or len(value.as_tuple().digits) > 40:
+    if not value.is_finite() or value <= 0 or abs(value.adjusted()) > 30:
         raise wrong_parameter(name)
     return value
 

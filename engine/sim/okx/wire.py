@@ -28,6 +28,7 @@ from engine.sim.okx.hub import Hub
 from engine.sim.okx.instruments import Listing
 from engine.sim.okx.ledger import Ledger
 from engine.sim.okx.limits import Limit, RateLimits
+from engine.sim.okx.options import Options
 from engine.sim.okx.order_ops import OrderOps
 from engine.sim.okx.private import PrivateFeed
 from engine.sim.okx.public import PublicData
@@ -52,7 +53,7 @@ class OkxVenue:
         limits: what was asked how often. sockets: the WebSocket server.
     """
 
-    def __init__(self, exchange: Exchange, board: FaultBoard, clock: SimClock) -> None:
+    def __init__(self, exchange: Exchange, board: FaultBoard, clock: SimClock, options: Options) -> None:
         self._clock = clock
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[None] | None = None
@@ -68,7 +69,7 @@ class OkxVenue:
         gate = Gate(exchange.accounts, now_ms)
         self.limits = RateLimits(now_ms)
         self.private = PrivateFeed(hub, views, ledger, faults, now_ms, self.wake)
-        self.channels = Channels(exchange, self.listing, hub, faults, now_ms, self.wake)
+        self.channels = Channels(exchange, self.listing, hub, faults, now_ms, self.wake, options.heartbeat_ms)
         trading = Trading(exchange, self.listing, views, now_ms, self.private.tell)
         desk = Desk(exchange, trading, self.limits, faults, self.finish_round)
         self._dead_man = DeadMan(exchange, self.limits, now_ms)
@@ -81,7 +82,15 @@ class OkxVenue:
         )
         self._rest = RestApi(routes, desk, gate, faults, self.limits)
         self.sockets = SocketServer(
-            hub, self._flushes, self.listing, gate, self.channels, self.private, OrderOps(desk), faults
+            hub,
+            self._flushes,
+            self.listing,
+            gate,
+            self.channels,
+            self.private,
+            OrderOps(desk),
+            faults,
+            options,
         )
         self._strikes = Strikes(exchange, self.listing, hub, faults, clock, self.sockets.sessions)
         exchange.listeners.append(self)
@@ -221,8 +230,14 @@ class OkxWire:
     products: Mapping[str, OkxProduct]
 
 
-def build(exchange: Exchange, faults: FaultBoard, clock: SimClock, settings: Settings) -> OkxWire:
+def build(
+    exchange: Exchange,
+    faults: FaultBoard,
+    clock: SimClock,
+    settings: Settings,
+    options: Options | None = None,
+) -> OkxWire:
     """Put ``exchange`` on OKX's wire."""
-    venue = OkxVenue(exchange, faults, clock)
+    venue = OkxVenue(exchange, faults, clock, options or Options())
     products = dict.fromkeys(product for product, _ in exchange.markets)
     return OkxWire(venue, {product: OkxProduct(venue) for product in products})
