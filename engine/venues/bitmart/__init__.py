@@ -1,0 +1,1 @@
+"""BitMart spot and USDT-margined futures (v2): see ``NOTES.md``."""
