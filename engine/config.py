@@ -20,7 +20,7 @@ import msgspec
 from engine.model.errors import ConfigError
 
 Environment = Literal["sim", "testnet", "live"]
-VENUES = ("binance", "bybit", "kucoin", "okx")
+VENUES = ("binance", "bitmart", "bybit", "kucoin", "okx")
 """Venues this build can talk to; wiring has the adapters."""
 
 _FEE = re.compile(r"^-?0(\.[0-9]{1,8})?$")

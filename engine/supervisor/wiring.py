@@ -21,12 +21,17 @@ from engine.venues.base import (
 from engine.venues.binance import capabilities as binance_capabilities
 from engine.venues.binance import endpoints as binance_endpoints
 from engine.venues.binance.adapter import BinanceMarketData, BinanceTrading
+from engine.venues.bitmart import capabilities as bitmart_capabilities
+from engine.venues.bitmart import endpoints as bitmart_endpoints
+from engine.venues.bitmart.adapter import BitmartMarketData, BitmartTrading
+from engine.venues.bitmart.order_entry import Margin
 from engine.venues.bybit import capabilities as bybit_capabilities
 from engine.venues.bybit import endpoints as bybit_endpoints
 from engine.venues.bybit.adapter import BybitMarketData, BybitTrading
 from engine.venues.kucoin import capabilities as kucoin_capabilities
 from engine.venues.kucoin import endpoints as kucoin_endpoints
 from engine.venues.kucoin.adapter import KucoinMarketData, KucoinTrading
+from engine.venues.kucoin.unified_account import KucoinUnifiedTrading
 from engine.venues.okx import capabilities as okx_capabilities
 from engine.venues.okx import endpoints as okx_endpoints
 from engine.venues.okx.adapter import OkxMarketData, OkxTrading
@@ -44,6 +49,7 @@ class Venue:
         refused: environments that must not be used, and why.
         capabilities: what each product offers.
         own_keys: keys of its section that few venues have, each with its values.
+        refine: chooses a product's real addresses, where more than the region decides.
     """
 
     market_data: Callable[[Product, Endpoints, VenueSection], MarketDataAdapter]
@@ -52,6 +58,7 @@ class Venue:
     refused: Mapping[str, str]
     capabilities: Mapping[Product, Capabilities]
     own_keys: Mapping[str, Sequence[object]] = field(default_factory=dict)
+    refine: Callable[[Addresses, Product, VenueSection], Endpoints] = lambda all_, product, section: all_[product]
 
 
 def _binance_market(product: Product, endpoints: Endpoints, section: VenueSection) -> MarketDataAdapter:
@@ -64,6 +71,23 @@ def _okx_regions(regions: Mapping[str, Endpoints]) -> dict[str, Addresses]:
     return {"": named["global"], **named}
 
 
+def _kucoin_market(product: Product, endpoints: Endpoints, section: VenueSection) -> MarketDataAdapter:
+    return KucoinMarketData(
+        product,
+        endpoints,
+        section.depth_speed,
+        section.streams or "unified",
+        section.key_version or 3,
+        is_unified_account=section.account == "unified",
+    )
+
+
+def _kucoin_addresses(addresses: Addresses, product: Product, section: VenueSection) -> Endpoints:
+    if section.account == "unified":
+        return kucoin_endpoints.of_unified_account(addresses, product)
+    return addresses[product]
+
+
 def _kucoin_trading(
     product: Product,
     endpoints: Endpoints,
@@ -71,6 +95,8 @@ def _kucoin_trading(
     known: dict[str, Instrument],
     section: VenueSection,
 ) -> TradingAdapter:
+    if section.account == "unified":
+        return KucoinUnifiedTrading(product, endpoints, keys, known, section.key_version or 3)
     return KucoinTrading(
         product,
         endpoints,
@@ -82,6 +108,17 @@ def _kucoin_trading(
     )
 
 
+def _bitmart_trading(
+    product: Product,
+    endpoints: Endpoints,
+    keys: Credentials,
+    known: dict[str, Instrument],
+    section: VenueSection,
+) -> TradingAdapter:
+    margin = Margin(str(section.leverage or 1), section.margin_mode or "cross")
+    return BitmartTrading(product, endpoints, keys, known, margin)
+
+
 _VENUES: dict[str, Venue] = {
     "binance": Venue(
         market_data=_binance_market,
@@ -91,6 +128,16 @@ _VENUES: dict[str, Venue] = {
         real={"live": {"": binance_endpoints.LIVE}, "testnet": {"": binance_endpoints.TESTNET}},
         refused={},
         capabilities=binance_capabilities.CAPABILITIES,
+    ),
+    "bitmart": Venue(
+        market_data=lambda product, endpoints, section: BitmartMarketData(
+            product, endpoints, section.depth_speed
+        ),
+        trading=_bitmart_trading,
+        real={"live": {"": bitmart_endpoints.LIVE}, "testnet": {"": bitmart_endpoints.TESTNET}},
+        refused=dict.fromkeys(("live", "testnet"), bitmart_endpoints.CLOSED),
+        capabilities=bitmart_capabilities.CAPABILITIES,
+        own_keys={"margin_mode": ("cross", "isolated"), "leverage": range(1, 101)},
     ),
     "bybit": Venue(
         market_data=lambda product, endpoints, section: BybitMarketData(
@@ -107,9 +154,7 @@ _VENUES: dict[str, Venue] = {
         capabilities=bybit_capabilities.CAPABILITIES,
     ),
     "kucoin": Venue(
-        market_data=lambda product, endpoints, section: KucoinMarketData(
-            product, endpoints, section.depth_speed, section.streams or "unified", section.key_version or 3
-        ),
+        market_data=_kucoin_market,
         trading=_kucoin_trading,
         real={
             "live": {"": kucoin_endpoints.REGIONS["global"], **kucoin_endpoints.REGIONS},
@@ -119,10 +164,12 @@ _VENUES: dict[str, Venue] = {
         capabilities=kucoin_capabilities.CAPABILITIES,
         own_keys={
             "streams": ("unified", "classic"),
+            "account": ("classic", "unified"),
             "margin_mode": ("isolated", "cross"),
             "leverage": range(1, 126),
             "key_version": (2, 3),
         },
+        refine=_kucoin_addresses,
     ),
     "okx": Venue(
         market_data=lambda product, endpoints, section: OkxMarketData(
@@ -166,7 +213,7 @@ def endpoints_for(
             raise ConfigError(
                 f"venues.{venue}: the simulated exchange does not serve {venue} {product.value}"
             ) from None
-    return _real(venue, section)[product]
+    return _VENUES[venue].refine(_real(venue, section), product, section)
 
 
 def _real(venue: str, section: VenueSection) -> Addresses:

@@ -155,6 +155,7 @@ class BitmartTrading:
         endpoints: where to connect; ``endpoints.py`` says what each base means.
         credentials: key, secret and, as passphrase, the memo.
         known: instruments by the venue's symbol; shared with whoever refreshes the listing.
+        margin: what an opening order says of a contract whose position has not told its own yet.
 
     Raises:
         ConfigError: the key cannot be used.
@@ -165,7 +166,12 @@ class BitmartTrading:
     give_up_ms = GIVE_UP_MS
 
     def __init__(
-        self, product: Product, endpoints: Endpoints, credentials: Credentials, known: dict[str, Instrument]
+        self,
+        product: Product,
+        endpoints: Endpoints,
+        credentials: Credentials,
+        known: dict[str, Instrument],
+        margin: Margin | None = None,
     ) -> None:
         self.product = product
         self.private_rules = self.trade_rules = PRIVATE_RULES[product]
@@ -173,6 +179,7 @@ class BitmartTrading:
         self._signer = BitmartSigner(credentials)
         self._known = known
         self._is_spot = product is Product.SPOT
+        self._margin = margin or Margin()
         self._margins: dict[str, Margin] = {}
         self._placed_ms: dict[str, int] = {}
         self._label = f"{VENUE}.{product.value}"
@@ -218,7 +225,7 @@ class BitmartTrading:
         if self._is_spot:
             target, body = "/spot/v2/submit_order", order_entry.spot_place(order, instrument)
         else:
-            margin = self._margins.get(instrument.symbol) or Margin()
+            margin = self._margins.get(instrument.symbol, self._margin)
             target = "/contract/private/submit-order"
             body = order_entry.futures_place(order, instrument, margin)
             self._remember(order.client_order_id, stamp_ms)
