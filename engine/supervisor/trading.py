@@ -70,7 +70,11 @@ class TradingDesk:
         self.positions: dict[str, Position] = {}
         timeout_s = config.trading.request_timeout_ms / 1000
         # Connections of their own: a snapshot under way must never make an order wait.
-        self.pool = HttpPool(market.endpoints.rest, clock, tls=tls, warm=ORDER_CONNECTIONS, limit=32)
+        rest_trade = market.endpoints.rest_trade
+        self.pool = HttpPool(
+            rest_trade or market.endpoints.rest, clock, tls=tls, warm=ORDER_CONNECTIONS, limit=32
+        )
+        self._account_pool = self.pool if rest_trade else market.pool
         rest = RestGateway(adapter, self.pool, market.budget, self.venue_clock, clock, timeout_s)
         self.ws: WsGateway | None = None
         gateways: dict[str, Any] = {"rest": rest}
@@ -94,15 +98,16 @@ class TradingDesk:
             renames=isinstance(adapter, Renaming),
         )
         self.account = AccountSession(
-            adapter, market.pool, market.budget, self.venue_clock, clock, log, tls=tls, generator=generator,
-            on_report=self.router.on_report, on_balance=self._on_balance, on_position=self._on_position,
-            on_up=self._on_private_up,
+            adapter, self._account_pool, market.budget, self.venue_clock, clock, log,
+            tls=tls, generator=generator, on_report=self.router.on_report, on_balance=self._on_balance,
+            on_position=self._on_position, on_up=self._on_private_up,
             connects=market.connects.of(market.endpoints.ws_private or "", adapter.private_rules),
         )  # fmt: skip
         self._tasks: set[asyncio.Task[Any]] = set()
         self.fees = MissingFees(
-            adapter, market.instruments, self._ask, self.venue_clock.stamp_ms, self.router.on_report, self._spawn
-        )
+            adapter, market.instruments, self._ask, self.venue_clock.stamp_ms, self.router.on_report,
+            self._spawn,
+        )  # fmt: skip
         self.router.listeners.append(self.fees.heard)
 
     async def start(self) -> None:
@@ -195,7 +200,7 @@ class TradingDesk:
 
     async def _ask(self, request: HttpRequest) -> list[HttpResponse]:
         return await ask_parts(
-            request, self.adapter, self.market.pool, self.market.budget, self.venue_clock.stamp_ms, ASK_S
+            request, self.adapter, self._account_pool, self.market.budget, self.venue_clock.stamp_ms, ASK_S
         )
 
     def _take_balances(self, parts: list[HttpResponse]) -> None:

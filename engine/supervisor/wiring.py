@@ -58,7 +58,7 @@ class Venue:
     refused: Mapping[str, str]
     capabilities: Mapping[Product, Capabilities]
     own_keys: Mapping[str, Sequence[object]] = field(default_factory=dict)
-    refine: Callable[[Addresses, Product, VenueSection], Endpoints] = lambda all_, product, section: all_[product]
+    refine: Callable[[Addresses, Product, VenueSection], Endpoints] = lambda found, product, _: found[product]
 
 
 def _binance_market(product: Product, endpoints: Endpoints, section: VenueSection) -> MarketDataAdapter:

@@ -62,12 +62,16 @@ class Credentials(msgspec.Struct, frozen=True):
 
 
 class Endpoints(msgspec.Struct, frozen=True):
-    """Base addresses of one venue product; the meaning of each base is in the venue's ``endpoints.py``."""
+    """Base addresses of one venue product; the meaning of each base is in the venue's ``endpoints.py``.
+
+    ``rest_trade`` is where orders and account are asked for, where that is another host than market data's.
+    """
 
     rest: str
     ws_public: str
     ws_private: str | None = None
     ws_trade: str | None = None
+    rest_trade: str | None = None
 
 
 class Topic(enum.Enum):
@@ -518,16 +522,6 @@ class Amending(Protocol):
     def amend_ws(self, amend: AmendOrder, instrument: Instrument, request_id: str, stamp_ms: int) -> bytes:
         """Encode an amend over the WebSocket order entry; raises as ``amend_http``."""
         ...
-
-
-@runtime_checkable
-class Renaming(Protocol):
-    """Offered besides ``Amending`` where an amended order gets a new venue order id.
-
-    The end of the old id may be told as if the order had ended: the router then waits for proof.
-    """
-
-    renames_amended: bool
 
 
 @runtime_checkable

@@ -44,6 +44,7 @@ from engine.venues.kucoin.endpoints import (
     PRIVATE_RULES,
     REST_BUDGETS,
     TRADE_RULES,
+    UNIFIED_BUDGETS,
     VALIDITY_MS,
     VENUE,
 )
@@ -63,6 +64,7 @@ class KucoinMarketData:
         streams: "unified" (no token, snapshots on the stream) or "classic" (a token before each connect,
             snapshots over REST: whole spot books are for signed requests, others get 100 levels a side).
         key_version: of the key that ``sign_reads`` is given.
+        is_unified_account: the orders sent besides are a unified account's, which has limits of its own.
 
     Raises:
         ConfigError: the cadence or the kind of streams is none of the venue's.
@@ -77,6 +79,7 @@ class KucoinMarketData:
         speed: str = "",
         streams: str = "unified",
         key_version: int = 3,
+        is_unified_account: bool = False,
     ) -> None:
         if streams not in STREAMS:
             raise ConfigError(f'venues.kucoin.streams = "{streams}": KuCoin has {", ".join(STREAMS)}')
@@ -86,7 +89,7 @@ class KucoinMarketData:
             raise ConfigError(f'venues.kucoin.depth_speed = "{speed}": {product.value} has {known}')
         self.product = product
         self.schema = market_data.depth_schema(product, self._is_classic)
-        self.rest_budgets = REST_BUDGETS[product]
+        self.rest_budgets = UNIFIED_BUDGETS if is_unified_account else REST_BUDGETS[product]
         self._endpoints = endpoints
         self._key_version = key_version
         self._sign: Callable[[str, str], bytes] | None = None
@@ -198,11 +201,10 @@ class KucoinMarketData:
 
 
 class KucoinTrading:
-    """Private side of one product; implements ``base.TradingAdapter``, ``SignedDialling``, ``Amending``
-    and ``Renaming``.
+    """Private side of one product of a classic account; implements ``base.TradingAdapter`` and more.
 
-    The account must be a classic one. Its private stream is the classic socket of the product's host,
-    whatever sockets the market data comes from.
+    It dials signed addresses (``SignedDialling``) and amends (``Amending``, ``Renaming``). The account's
+    private stream is the classic socket of the product's host, whatever sockets the market data comes from.
 
     Args:
         product: spot or linear perpetual contracts.

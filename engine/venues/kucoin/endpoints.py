@@ -11,6 +11,10 @@ Source: KuCoin API docs, "Introduction", "Base URL", "Websocket / Get token", "A
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+import msgspec
+
 from engine.model.instrument import Product
 from engine.venues.base import BudgetRule, ConnectionRules, Endpoints, Heartbeat
 
@@ -36,6 +40,19 @@ def _at(site: str) -> dict[Product, Endpoints]:
 
 REGIONS = {"global": _at("kucoin.com"), "eu": _at("kucoin.eu")}
 """The European entity has the same paths under its own name; its keys work there alone."""
+
+PUSH_HOSTS = {"kucoin.com": "wss://wsapi-push.kucoin.com", "kucoin.eu": "wss://wsapi-push.kucoin.eu"}
+
+
+def of_unified_account(addresses: Mapping[Product, Endpoints], product: Product) -> Endpoints:
+    """Return a product's addresses for a unified account: orders of both products go to the spot host.
+
+    Its private stream is the push socket; the token's own answer may name another address.
+    """
+    rest = addresses[Product.SPOT].rest
+    push = next(url for site, url in PUSH_HOSTS.items() if rest.endswith(site))
+    return msgspec.structs.replace(addresses[product], rest_trade=rest, ws_private=push)
+
 
 LIVE = REGIONS["global"]
 """There is no test network: the sandbox was shut down."""
@@ -119,6 +136,14 @@ REST_BUDGETS = {Product.SPOT: _rules(2_000, 2_000), Product.PERP: _rules(1_000, 
 account. A place weighs 1 on spot and 2 on futures, here as one order: both rules together stay within the
 account's pool, and the first within the public one. Answers state what *remains* of a pool, which other
 processes may share: the same share counts as used here, and an empty one is waited for."""
+
+UNIFIED_BUDGETS = (
+    BudgetRule("weight_30s", "weight", WINDOW_MS, 2_000),
+    BudgetRule("weight_3s", "weight", 3_000, 200, pool_headers=POOL_HEADERS),
+    BudgetRule("orders_3s", "orders", 3_000, 100, pool_headers=POOL_HEADERS),
+)
+"""Of a unified account, for each product: public data as above, and a pool of 200 in 3 s for everything else.
+UNCONFIRMED: one source has these numbers; the answers' headers correct them."""
 
 VALIDITY_MS = 5_000
 """A signed request is refused (400002) when its stamp is further off than this."""

@@ -39,7 +39,7 @@ class _Server(msgspec.Struct, gc=False):
 
 class _Token(msgspec.Struct, gc=False):
     token: str
-    instanceServers: list[_Server]  # noqa: N815
+    instanceServers: list[_Server] = []  # noqa: N815
 
 
 class _Answer(msgspec.Struct, gc=False):
@@ -56,12 +56,14 @@ def decode_token(
     status: int,
     body: bytes,
     retry_after: str | None = None,
+    address: str = "",
 ) -> Dial | VenueError:
     """Return where the next connection goes; never raises.
 
     Args:
         rest: the REST base that was asked: where that is encrypted, so must the socket be.
         connect_id: what the welcome shall repeat.
+        address: where to connect if the answer names no server ("": that is an error).
     """
     if status != 200:
         return decode_error(product, status, body, retry_after)
@@ -70,9 +72,10 @@ def decode_token(
         return error
     try:
         data = _ANSWER.decode(body).data
-        if not data.token or not data.instanceServers:
+        servers = data.instanceServers or ([_Server(address)] if address else [])
+        if not data.token or not servers:
             raise ProtocolViolation("no token, or no server")
-        server = data.instanceServers[0]
+        server = servers[0]
         parts = urlsplit(server.endpoint)
         allowed = ("wss",) if rest.startswith("https:") else ("wss", "ws")
         if parts.scheme not in allowed or not parts.hostname or parts.query or parts.fragment:

@@ -13,6 +13,8 @@ import functools
 import re
 from decimal import Decimal
 
+import msgspec
+
 from engine.model.decimals import DECODE_ERRORS as DECODE_ERRORS
 from engine.model.decimals import MS as MS
 from engine.model.decimals import Id as Id
@@ -29,6 +31,8 @@ _DIGITS_MAX = 40
 
 Number = Decimal
 """A wire field that is text in one message and a JSON number in another; check it with :func:`exact`."""
+
+_NUMBER = msgspec.json.Decoder(Decimal)
 
 _MS_FROM, _US_FROM, _NS_FROM = 10**11, 10**14, 10**17
 """From here on an integer is a time of this century in ms, us, ns: spot order times changed their unit."""
@@ -89,6 +93,21 @@ def number_price_in(value: Number | None, instrument: Instrument) -> int:
 def text_of(value: Number) -> str:
     """Return plain decimal text (no exponent) of a number; raises ProtocolViolation."""
     return format(exact(value), "f")
+
+
+def loose_number(raw: msgspec.Raw) -> Number | None:
+    """Return a field that is text, a JSON number, ``""`` or null: the last two are ``None``.
+
+    Raises:
+        ProtocolViolation: anything else.
+    """
+    text = bytes(raw)
+    if text in (b"null", b'""'):
+        return None
+    try:
+        return exact(_NUMBER.decode(text))
+    except DECODE_ERRORS as error:
+        raise ProtocolViolation(f"not a number: {error}") from None
 
 
 def optional_text(value: Number | str | None) -> str:

@@ -51,7 +51,7 @@ from engine.venues.kucoin.numbers import (
 )
 
 _LIMIT, _MARKET = OrderType.LIMIT, OrderType.MARKET
-_TIMES = {TimeInForce.GTC: "GTC", TimeInForce.IOC: "IOC", TimeInForce.FOK: "FOK"}
+TIMES = {TimeInForce.GTC: "GTC", TimeInForce.IOC: "IOC", TimeInForce.FOK: "FOK"}
 _CLIENT_ORDER_ID = re.compile(r"[a-zA-Z0-9_-]{1,40}", re.ASCII)
 _VENUE_ORDER_ID = re.compile(r"[a-zA-Z0-9]{1,40}", re.ASCII)
 _PLAIN = re.compile(r"[A-Za-z0-9._-]{1,40}", re.ASCII)
@@ -107,7 +107,7 @@ def place_body(product: Product, order: NewOrder, instrument: Instrument, tail: 
     else:
         text += (
             f',"type":"limit","price":"{plain(order.price, instrument.price_scale)}"'
-            f',"timeInForce":"{_TIMES[order.time_in_force]}"'
+            f',"timeInForce":"{TIMES[order.time_in_force]}"'
         )
         if order.post_only:
             text += ',"postOnly":true'
@@ -313,7 +313,7 @@ def ack_of(row: OrderRow, instrument: Instrument) -> OrderAck:
     cum_quote = next((exact(each) for each in quotes if each is not None), None)
     return OrderAck(
         client_order_id=row.clientOid or "",
-        venue_order_id=_venue_id(row.id),
+        venue_order_id=proven_venue_id(row.id),
         state=order_state(row, qty, cum_qty),
         price=number_price_in(row.price, instrument),
         qty=qty,
@@ -324,7 +324,8 @@ def ack_of(row: OrderRow, instrument: Instrument) -> OrderAck:
     )
 
 
-def _venue_id(text: str) -> str:
+def proven_venue_id(text: str) -> str:
+    """Return an order id that the venue told; raises ProtocolViolation."""
     if _VENUE_ORDER_ID.fullmatch(text) is None:
         raise ProtocolViolation(f"{text[:40]!r} is no order id")
     return text
@@ -349,7 +350,7 @@ def _accepted(data: _Accepted, venue_utc_ns: int | None = None) -> OrderAck | Ve
         raise ProtocolViolation("neither an order nor an acknowledgement")
     return OrderAck(
         client_order_id=data.clientOid or "",
-        venue_order_id=_venue_id(order_id) if order_id else "",
+        venue_order_id=proven_venue_id(order_id) if order_id else "",
         state=OrderState.WORKING,
         price=0,
         qty=0,
