@@ -69,9 +69,22 @@ def test_venues_prints_the_matrix() -> None:
 def test_check_config() -> None:
     done = engine("check-config", "--json")
     assert done.returncode == 0, done.stderr
-    (venue,) = json.loads(done.stdout)["venues"]
-    assert venue["venue"] == "binance"
-    assert venue["orders"] is True
+    venues = {row["venue"]: row for row in json.loads(done.stdout)["venues"]}
+    assert "binance" in venues
+    assert all(row["orders"] is True for row in venues.values())
+
+
+def test_a_closed_venue_is_simulated_or_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "closed.toml"
+    for environment in ("live", "testnet"):
+        path.write_text(
+            f'[venues.bitmart]\nenvironment = "{environment}"\nproducts = ["spot"]\n'
+            'instruments = { spot = ["BTC/USDT"] }\n'
+        )
+        done = engine("check-config", "--config", str(path))
+        assert done.returncode == 78
+        assert "2026-08-26" in done.stderr
+        assert 'use "sim"' in done.stderr
 
 
 def test_live_profile_says_that_no_orders_leave(tmp_path: Path) -> None:

@@ -411,8 +411,8 @@ def decode_order(
 def history_query(asked: str, status: int, body: bytes) -> str | None:
     """Return the second question of a spot query, ``None`` where the first one was answered.
 
-    Also ``None`` for anything but a first question. ``asked`` is the body of the request that was answered with
-    ``status`` and ``body``.
+    Also ``None`` for anything but a first question. ``asked`` is the body of the request that was answered
+    with ``status`` and ``body``.
     """
     if _OPEN_ONLY not in asked:
         return None
