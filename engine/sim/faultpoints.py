@@ -10,14 +10,14 @@ from engine.sim.faults import FaultBoard
 
 
 class FaultPoints:
-    """Asks the fault board on behalf of one product of one venue.
+    """Asks the fault board on behalf of one product of one venue, or of all of them.
 
     `take` counts as the fault happening, so it is called only where the fault then really happens.
     """
 
     __slots__ = ("_board", "_product", "_venue")
 
-    def __init__(self, board: FaultBoard, venue: str, product: str) -> None:
+    def __init__(self, board: FaultBoard, venue: str, product: str | None) -> None:
         self._board = board
         self._venue = venue
         self._product = product

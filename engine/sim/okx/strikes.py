@@ -18,7 +18,8 @@ class Strikes:
     """Applies the venue's connection, market and clock faults, asked on every tick.
 
     Args:
-        faults: fault hooks by product. sessions: every open connection.
+        faults: fault hooks by product. whole_venue: those of what both products share: the clock.
+        sessions: every open connection.
     """
 
     def __init__(
@@ -27,6 +28,7 @@ class Strikes:
         listing: Listing,
         hub: Hub,
         faults: Mapping[str, FaultPoints],
+        whole_venue: FaultPoints,
         clock: SimClock,
         sessions: Iterable[Session],
     ) -> None:
@@ -35,8 +37,7 @@ class Strikes:
         self._hub = hub
         self._faults = faults
         self._sessions = sessions
-        # One clock for both products, so one fault: hooks without a product match either's.
-        self._clock_fault = ClockFault(faults["spot"], clock)
+        self._clock_fault = ClockFault(whole_venue, clock)
         self._touched: set[Instrument] = set()
 
     def tick(self) -> None:

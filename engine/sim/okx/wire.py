@@ -50,7 +50,7 @@ class OkxVenue:
 
     Attributes:
         listing: the instruments. channels: the public side, private: the accounts' side of the sockets.
-        limits: what was asked how often. sockets: the WebSocket server.
+        hub: who listens to what. limits: what was asked how often. sockets: the WebSocket server.
     """
 
     def __init__(self, exchange: Exchange, board: FaultBoard, clock: SimClock, options: Options) -> None:
@@ -63,7 +63,8 @@ class OkxVenue:
         for account in exchange.accounts.values():
             _unify(account)
         self.listing = Listing(list(exchange.markets.values()))
-        ledger, hub, now_ms = Ledger(), Hub(), clock.now_ms
+        ledger, self.hub, now_ms = Ledger(), Hub(), clock.now_ms
+        hub = self.hub
         views = Views(self.listing, exchange.clearing, ledger)
         self._flushes = Flushes()
         gate = Gate(exchange.accounts, now_ms)
@@ -92,7 +93,10 @@ class OkxVenue:
             faults,
             options,
         )
-        self._strikes = Strikes(exchange, self.listing, hub, faults, clock, self.sockets.sessions)
+        self._strikes = Strikes(
+            exchange, self.listing, hub, faults, FaultPoints(board, exchange.venue, None), clock,
+            self.sockets.sessions,
+        )  # fmt: skip
         exchange.listeners.append(self)
 
     def application(self) -> web.Application:
