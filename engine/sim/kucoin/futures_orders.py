@@ -128,10 +128,10 @@ class FuturesOrders:
 
     def cancel_many(self, call: Call, item: Any) -> list[dict[str, Any]]:
         """Cancel several orders, each for itself; an item's success is ``"200"``."""
-        wanted = [{"orderId": each} for each in item.get("orderIdsList") or []]
-        wanted += list(item.get("clientOidsList") or [])
-        if not wanted:
+        ids, oids = item.get("orderIdsList") or [], item.get("clientOidsList") or []
+        if not isinstance(ids, list) or not isinstance(oids, list) or not (ids or oids):
             raise wrong("orderIdsList or clientOidsList is required.")
+        wanted = [{"orderId": each} for each in ids] + [each for each in oids if isinstance(each, dict)]
         rows = []
         for each in wanted:
             row = {"orderId": each.get("orderId"), "clientOid": each.get("clientOid")}
