@@ -134,7 +134,9 @@ async def test_a_silent_connection_is_closed_and_a_pinging_one_is_not(rig: Rig) 
     pinging = asyncio.create_task(ping())
     await asyncio.wait_for(silent.connection.wait_closed(), 10)
     assert silent.connection.close_code == 1000
+    assert not pinging.done()
     pinging.cancel()
+    await asyncio.gather(pinging, return_exceptions=True)
     assert (await alive.ask({"op": "ping"}))["op"] == "pong"
 
 

@@ -2,7 +2,7 @@
 
 A stream remembers the levels it last showed and publishes the difference to the book as it is now, so a
 delete never names a level that was not shown. ``seq`` is the id of the last change that the exchange had
-published when the frame was made: the admin address can show the book as it was at that number.
+published when the frame was made; the admin address can show the book as it was at that number, and at ``u``.
 
 Source: Bybit v5 docs, "Orderbook" (WebSocket), seen 2026-07; frames recorded in 2024-12.
 """
@@ -19,6 +19,8 @@ from engine.sim.sockets import text_frame
 PACE_MS = {1: 10, 50: 20, 200: 100, 1000: 200}
 REPEAT_MS = 3_000
 MATCHING_LEAD_MS = 2
+FIRST_IDS = 1_000_000
+"""The numbers of a symbol's streams start so far apart that each names one book of the exchange."""
 _NOISE = bytes(range(256))
 
 
@@ -34,7 +36,7 @@ class DepthStream:
         self.one = one
         self.depth = depth
         self.topic = f"orderbook.{depth}.{one.symbol}"
-        self.update_id = 20_000 + 1_000 * depth
+        self.update_id = FIRST_IDS * depth
         self.sent_ms = 0
         self.held: bytes | None = None
         self._seen_id = 0
@@ -63,6 +65,7 @@ class DepthStream:
         self.update_id += 1
         if self.depth == 1:
             return self._whole(now_ms)
+        market.note_number(self.update_id)
         return self._message("delta", _changes(before_bids, bids, -1), _changes(before_asks, asks, 1), now_ms)
 
     def snapshot(self, now_ms: int) -> str:
@@ -74,6 +77,8 @@ class DepthStream:
         market = self.one.market
         self._bids, self._asks = self._now(market.bids), self._now(market.asks)
         self.update_id = 1
+        if self.depth > 1:
+            market.note_number(1)
         return self._whole(now_ms)
 
     def repeat(self, now_ms: int) -> str:
