@@ -9,7 +9,7 @@ import hmac
 import itertools
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from decimal import Decimal as D
 from types import TracebackType
 from typing import Any
@@ -201,13 +201,13 @@ class Rig:
 
     async def raw(
         self, product: str, method: str, target: str, body: str = "", name: str | None = None,
-        shift_ms: int = 0, version: str | None = "2", **changed: str,
+        shift_ms: int = 0, version: str | None = "2", changed: Mapping[str, str] | None = None,
     ) -> tuple[int, Any, Any]:  # fmt: skip
         """Return status, body and headers of an answer; ``name`` None: unsigned."""
         sent: dict[str, str] = {}
         if name is not None:
             sent = self.headers(name, method, target, body, shift_ms, version)
-        sent |= {key.replace("_", "-"): value for key, value in changed.items()}
+        sent |= changed or {}
         url = URL(self.urls[product]["rest"] + target, encoded=True)
         async with self.http.request(method, url, data=body or None, headers=sent) as answer:
             text = await answer.text()

@@ -115,7 +115,7 @@ async def test_the_real_time_channel_has_no_snapshot_and_is_seeded_over_rest(rig
     stir(rig, "BTC-USDT", flow, 20)
     first = await socket.topic("obu.SPOT", dp="increment")
     assert first["t"] == "delta"
-    last = rig.market("BTC-USDT").published_id
+    end = rig.market("BTC-USDT").published_id
     frame = first
     while True:
         data = frame["d"]
@@ -124,7 +124,7 @@ async def test_the_real_time_channel_has_no_snapshot_and_is_seeded_over_rest(rig
             for price, size in data[side]:
                 book.sides[side].pop(price, None) if size == "0" else book.sides[side].update({price: size})
         book.last = data["C"]
-        if book.last == last:
+        if book.last == end:
             break
         frame = await socket.topic("obu.SPOT", dp="increment")
     book.equals(rig.market("BTC-USDT"), 10_000)
