@@ -70,7 +70,8 @@ CLASSIC_TOPS = {Product.SPOT: "/market/ticker", Product.PERP: "/contractMarket/t
 CLASSIC_FUNDING = "/contract/instrument"
 
 PING = b'{"id":"ping","type":"ping"}'
-ORDER_PING = b'{"id":"ping","op":"ping"}'
+ORDER_PING = b'{"id":"ping","op":"ping","timestamp":1700000000000}'
+"""The documents show the present time here; nothing says that it is looked at."""
 
 # A socket whose client is silent is closed after 60 s, even while it streams; the venue asks for a ping every
 # 18 s (each handshake and welcome says so) and cuts who pings more than once a second. Ours go out more
