@@ -133,7 +133,8 @@ class DeltaStream:
     """``spot/depth/increase100:SYM`` or ``futures/depthIncrease*:SYM``.
 
     Attributes:
-        version: of the latest push. held: a frame that is to come after its successor (a fault).
+        version: of the latest push. is_repeat: that push only said that a spot book is quiet.
+        held: a frame that is to come after its successor; has_lost: one was dropped (faults).
     """
 
     def __init__(self, one: Instrument, topic: str, depth: int, pace_ms: int, number: int) -> None:
@@ -142,8 +143,9 @@ class DeltaStream:
         self.pace_ms = pace_ms
         self.sent_ms = 0
         self.version = (number + 1) * VERSIONS_APART + 1
+        self.is_repeat = False
         self.held: bytes | None = None
-        self.is_running = False
+        self.has_lost = False
         market = one.market
         self._bids = Window(market.bids, depth, one.is_futures)
         self._asks = Window(market.asks, depth, one.is_futures)
@@ -157,7 +159,6 @@ class DeltaStream:
         """Start for the first listener, on the book as published."""
         self._bids.begin()
         self._asks.begin()
-        self.is_running = True
         self._step()
 
     def restart(self, now_ms: int) -> bytes:
@@ -200,7 +201,8 @@ class DeltaStream:
                 return []
             if now_ms - self.sent_ms < max(self.pace_ms, 0 if self._is_paced_futures else QUIET_MS):
                 return []
-        if bids or asks or self.one.is_futures:
+        self.is_repeat = not (bids or asks or self.one.is_futures)
+        if not self.is_repeat:
             self._step()
         return [self._message("update", self.version, bids, asks, now_ms)]
 
@@ -290,10 +292,17 @@ class WholeStream:
 def spoiled(
     faults: FaultPoints, stream: DeltaStream, payload: bytes, pack: Callable[[bytes], bytes], now_ms: int
 ) -> list[bytes]:
-    """Return the frames to send in place of one healthy push, as the armed faults want it."""
+    """Return the frames to send in place of one healthy push, as the armed faults want it.
+
+    A quiet book's repetition of the version would hide that a push is missing: it waits for the next change.
+    """
     take, symbol, frame = faults.take, stream.one.symbol, pack(payload)
+    if stream.is_repeat:
+        return [] if stream.has_lost or stream.held is not None else [frame]
     if take("drop_depth", symbol) is not None:
+        stream.has_lost = True
         return []
+    stream.has_lost = False
     if stream.held is None and take("reorder_depth", symbol) is not None:
         stream.held = frame
         return []

@@ -156,7 +156,7 @@ class Feed:
         """Stop what nobody listens to any more."""
         stream = self.streams.get(topic.name)
         if isinstance(stream, DeltaStream) and not self._hub.has(("", topic.name)):
-            stream.held = None
+            stream.held, stream.has_lost = None, False
             running = self._running[stream.one.market]
             if stream in running:
                 running.remove(stream)
@@ -195,7 +195,9 @@ class Feed:
 
     def _publish(self, stream: Stream, payload: bytes, now: int) -> None:
         symbol = stream.one.symbol
-        if isinstance(stream, DeltaStream) and (self._faults.armed or stream.held is not None):
+        if isinstance(stream, DeltaStream) and (
+            self._faults.armed or stream.has_lost or stream.held is not None
+        ):
             frames = spoiled(self._faults, stream, payload, self._hub.pack, now)
             self._hub.publish_frames(stream.topic, symbol, frames)
         else:
