@@ -137,9 +137,9 @@ async def test_part_books_and_the_best_level(rig: Rig) -> None:
     await rig.future(price="59999.9", size=7)
     top = await socket.topic("obu.FUTURES", dp="1")
     assert (top["t"], top["d"]["b"]) == ("snapshot", [["59999.9", "1007"]])
-    for depth in (5, 50):
-        frame = await socket.topic("obu.FUTURES", dp=str(depth), t="snapshot")
-        assert len(frame["d"]["b"]) == len(frame["d"]["a"]) == depth
+    for levels in (5, 50):
+        frame = await socket.topic("obu.FUTURES", dp=str(levels), t="snapshot")
+        assert len(frame["d"]["b"]) == len(frame["d"]["a"]) == levels
 
 
 async def test_refusals_of_subscriptions(rig: Rig) -> None:
