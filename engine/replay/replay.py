@@ -197,6 +197,8 @@ def route_of(payload: bytes, schema: DepthSchema) -> str | None:
         return None
     found: dict[str, str] = {}
     for each in _objects(frame, schema):
+        if any(key in each for key in schema.control_keys):
+            return None  # an acknowledgement that repeats the route
         for key in schema.route_keys:
             if isinstance(each.get(key), str):
                 found.setdefault(key, each[key])
