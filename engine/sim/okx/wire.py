@@ -63,8 +63,8 @@ class OkxVenue:
         for account in exchange.accounts.values():
             _unify(account)
         self.listing = Listing(list(exchange.markets.values()))
-        ledger, self.hub, now_ms = Ledger(), Hub(), clock.now_ms
-        hub = self.hub
+        self.hub = hub = Hub()
+        ledger, now_ms = Ledger(), clock.now_ms
         views = Views(self.listing, exchange.clearing, ledger)
         self._flushes = Flushes()
         gate = Gate(exchange.accounts, now_ms)
