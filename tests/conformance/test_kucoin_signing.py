@@ -23,9 +23,10 @@ from engine.model.market import Side
 from engine.model.orders import AmendOrder, NewOrder, OrderType, TimeInForce
 from engine.venues.base import Credentials, HttpRequest, Secret, Topic, ToSend
 from engine.venues.kucoin.adapter import KucoinMarketData, KucoinTrading
-from engine.venues.kucoin.endpoints import LIVE
+from engine.venues.kucoin.endpoints import LIVE, of_unified_account
 from engine.venues.kucoin.instruments import decode_listing
 from engine.venues.kucoin.signing import KucoinSigner
+from engine.venues.kucoin.unified_account import KucoinUnifiedTrading
 
 pytestmark = [
     pytest.mark.conformance,
@@ -364,6 +365,97 @@ def test_requests_are_those_of_the_sdk(sdk: Sdk) -> None:
         mine, theirs = _plain(json.loads(ours.body or b"{}")), _plain(body)
         assert {name: theirs.get(name) for name in mine} == mine
         assert {theirs[name] for name in set(theirs) - set(mine)} <= {"False", "-1"}  # its defaults
+
+
+def unified(product: Product, key_version: int = 3) -> KucoinUnifiedTrading:
+    return KucoinUnifiedTrading(
+        product, of_unified_account(LIVE, product), KEYS, known_of(product), key_version
+    )
+
+
+@pytest.mark.parametrize(("changes", "params"), [row[1:] for row in WISHES], ids=[row[0] for row in WISHES])
+def test_a_unified_place_says_what_ccxt_says(
+    pair: Pair, changes: dict[str, Any], params: dict[str, Any]
+) -> None:
+    if not _suits(pair.product, params):
+        pytest.skip("capability matrix: spot has no reduce-only orders, futures have no FOK")
+    order = wish(pair.btc, **changes)
+    adapter = unified(pair.product, key_version=2)
+    ours = adapter.place_http(order, pair.btc, STAMP)
+    size = float(pair.btc.qty(order.qty) / pair.btc.contract_size)
+    price = float(pair.btc.price(order.price)) if order.price else None
+    verb, target, body, _ = pair.caught(
+        "create_order", pair.symbol, order.order_type.value, order.side.word, size, price,
+        {"clientOrderId": "te11", "uta": True} | params,
+    )  # fmt: skip
+    assert (verb, target) == (ours.method, ours.target)
+    mine, theirs = _plain(json.loads(ours.body)), _plain(json.loads(body))
+    if "timeInForce" not in params:
+        mine.pop("timeInForce", None)  # the default, which ccxt leaves out
+    assert mine == theirs
+    # the same operation takes the same arguments over the socket
+    assert json.loads(adapter.place_ws(order, pair.btc, "p1", STAMP))["args"] == json.loads(ours.body)
+
+
+def test_unified_reads_and_cancels_are_ccxts(pair: Pair) -> None:
+    adapter, btc, symbol = unified(pair.product, key_version=2), pair.btc, pair.symbol
+    by_ours = {"clientOrderId": "te11", "uta": True}
+    for ours, theirs in (
+        (adapter.query_http(btc, "te11", None, STAMP), pair.caught("fetch_order", None, symbol, by_ours)),
+        (adapter.query_http(btc, "", "123", STAMP), pair.caught("fetch_order", "123", symbol, {"uta": True})),
+        (adapter.cancel_http(btc, "te11", None, STAMP), pair.caught("cancel_order", None, symbol, by_ours)),
+        (
+            adapter.cancel_http(btc, "", "123", STAMP),
+            pair.caught("cancel_order", "123", symbol, {"uta": True}),
+        ),
+        (adapter.cancel_all_http(btc, STAMP), pair.caught("cancel_all_orders", symbol, {"uta": True})),
+        (adapter.balances_http(STAMP), pair.caught("fetch_balance", {"uta": True, "type": "unified"})),
+    ):
+        verb, target, body, headers = theirs
+        assert (ours.method, ours.target, ours.body.decode()) == (verb, target, body)
+        assert headers_of(ours)["KC-API-SIGN"] == headers["KC-API-SIGN"]
+    for request in (
+        adapter.open_orders_http(btc, STAMP),
+        adapter.fills_http(btc, None, STAMP),
+        adapter.positions_http(STAMP),
+        adapter.account_check_http(STAMP),
+    ):
+        if request is not None:
+            assert_signed_alike(pair, request)
+
+
+def test_unified_orders_over_the_socket_are_the_sdks(sdk: Sdk, monkeypatch: pytest.MonkeyPatch) -> None:
+    from kucoin_universal_sdk.internal.infra import uta_private_trade_ws_service as module
+
+    service = module.UtaPrivateTradeWsService(sdk.option)
+    sent: list[tuple[str, dict[str, Any]]] = []
+    monkeypatch.setattr(service, "_request", lambda operation, args: sent.append((operation, args)))
+    adapter, btc = unified(Product.SPOT), known_of(Product.SPOT)["BTC-USDT"]
+    place = json.loads(adapter.place_ws(wish(btc), btc, "p1", STAMP))
+    cancel = json.loads(adapter.cancel_ws(btc, "te11", None, "c1", STAMP))
+    service.place_order(place["args"])
+    service.cancel_order(cancel["args"])
+    assert sent == [(place["op"], place["args"]), (cancel["op"], cancel["args"])]
+
+
+def test_unified_account_channels_are_the_sdks(sdk: Sdk, monkeypatch: pytest.MonkeyPatch) -> None:
+    from kucoin_universal_sdk.generate.uta.privatews import UtaPrivateWS
+    from kucoin_universal_sdk.internal.infra import uta_push_ws_service as module
+
+    service = module.UtaPushWsService(sdk.option, private_channel=True)
+    sent: list[dict[str, Any]] = []
+    monkeypatch.setattr(service, "_connected", True)
+    monkeypatch.setattr(service, "_send_and_await_ack", lambda name, message, operation: sent.append(message))
+    theirs = UtaPrivateWS(service)
+    theirs.order_all(print)
+    theirs.execution_lite("UNIFIED", print)
+    theirs.balance("UNIFIED", print)
+    theirs.position_all(print)
+    adapter = unified(Product.PERP)
+    adapter.private_subscribe("private", STAMP)
+    said = adapter.decode_private(b'{"sessionId":"s","message":"welcome","pingInterval":18000}', 0, 0)
+    ours = [json.loads(event.payload) for event in said if isinstance(event, ToSend)]
+    assert [{name: row[name] for name in row if name != "id"} for row in ours] == sent
 
 
 def test_the_order_connection_is_opened_as_the_sdk_opens_it(

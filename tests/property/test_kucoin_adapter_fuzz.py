@@ -18,6 +18,7 @@ from engine.venues.base import Credentials, Secret, Topic
 from engine.venues.kucoin.adapter import KucoinMarketData, KucoinTrading
 from engine.venues.kucoin.endpoints import LIVE
 from engine.venues.kucoin.instruments import decode_listing
+from engine.venues.kucoin.unified_account import KucoinUnifiedTrading
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "kucoin"
 SAMPLES = {path.stem: path.read_bytes().strip() for path in sorted(GOLDEN.glob("*.json"))}
@@ -26,13 +27,17 @@ STREAMS = ("unified", "classic")
 CREDENTIALS = Credentials(Secret("k"), Secret("s"), Secret("p"))
 
 
-def adapters(product: Product) -> tuple[list[KucoinMarketData], KucoinTrading]:
+def adapters(product: Product) -> tuple[list[KucoinMarketData], KucoinTrading, KucoinUnifiedTrading]:
     listing = decode_listing(product, SAMPLES[f"http_instruments_{product.value}"])
     markets = [KucoinMarketData(product, LIVE[product], streams=streams) for streams in STREAMS]
     for market in markets:
         market.market_plans(listing.instruments, frozenset(Topic))
     known = {each.symbol: each for each in listing.instruments}
-    return markets, KucoinTrading(product, LIVE[product], CREDENTIALS, known)
+    return (
+        markets,
+        KucoinTrading(product, LIVE[product], CREDENTIALS, known),
+        KucoinUnifiedTrading(product, LIVE[product], CREDENTIALS, known),
+    )
 
 
 SPOT, PERP = adapters(Product.SPOT), adapters(Product.PERP)
@@ -40,7 +45,7 @@ SPOT, PERP = adapters(Product.SPOT), adapters(Product.PERP)
 
 def decode_everything(payload: bytes) -> None:
     """Feed one payload to every decoder of both products; anything unexpected propagates."""
-    for product, ((market, classic), trading) in ((Product.SPOT, SPOT), (Product.PERP, PERP)):
+    for product, ((market, classic), trading, unified) in ((Product.SPOT, SPOT), (Product.PERP, PERP)):
         btc = trading._known[SYMBOLS[product]]
         raising: list[Callable[[], object]] = [
             lambda market=market: market.decode_market(payload, 1, 2),  # type: ignore[misc]
@@ -49,19 +54,25 @@ def decode_everything(payload: bytes) -> None:
             lambda market=market: market.decode_time_ns(payload),  # type: ignore[misc]
             lambda product=product: decode_listing(product, payload),  # type: ignore[misc]
             lambda trading=trading: trading.decode_private(payload, 1, 2),  # type: ignore[misc]
+            lambda unified=unified: unified.decode_private(payload, 1, 2),  # type: ignore[misc]
             lambda trading=trading: trading.decode_trade(payload, 1, 2),  # type: ignore[misc]
         ]
         for decode in raising:
             assert_raw(decode, payload)
         for status in (200, 400, 429, 503):
+            sides: tuple[KucoinTrading | KucoinUnifiedTrading, ...] = (trading, unified)
             answers = [
-                trading.decode_order(btc, status, payload),
-                trading.decode_orders(status, payload),
-                trading.decode_fills(btc, status, payload),
-                trading.decode_balances(status, payload),
-                trading.decode_positions(status, payload),
-                trading.decode_listen_key(status, payload),
-                trading.decode_account_check(status, payload),
+                answer
+                for side in sides
+                for answer in (
+                    side.decode_order(btc, status, payload),
+                    side.decode_orders(status, payload),
+                    side.decode_fills(btc, status, payload),
+                    side.decode_balances(status, payload),
+                    side.decode_positions(status, payload),
+                    side.decode_listen_key(status, payload),
+                    side.decode_account_check(status, payload),
+                )
             ]
             for answer in answers:
                 if status != 200:
@@ -158,9 +169,19 @@ def test_deep_nesting_is_refused_without_exhausting_the_stack() -> None:
         decode_everything(payload)
 
 
+@pytest.mark.parametrize("name", ["uta_place", "uta_order"])
+def test_a_cut_answer_of_a_unified_account_is_never_taken_for_a_refusal(name: str) -> None:
+    _, _, unified = PERP
+    xbt = unified._known["XBTUSDTM"]
+    for payload in truncations(SAMPLES[name]):
+        answer = unified.decode_order(xbt, 200, payload)
+        assert isinstance(answer, VenueError)
+        assert answer.outcome is Outcome.UNKNOWN
+
+
 @pytest.mark.parametrize("name", ["http_place", "http_cancel_spot", "http_order_spot", "http_amend"])
 def test_a_cut_order_answer_is_never_taken_for_a_refusal(name: str) -> None:
-    _, trading = SPOT
+    _, trading, _ = SPOT
     btc = trading._known["BTC-USDT"]
     for payload in truncations(SAMPLES[name]):
         answer = trading.decode_order(btc, 200, payload)
@@ -169,7 +190,7 @@ def test_a_cut_order_answer_is_never_taken_for_a_refusal(name: str) -> None:
 
 
 def test_a_cut_answer_on_the_order_connection_is_refused_as_a_whole() -> None:
-    _, trading = PERP
+    _, trading, _ = PERP
     for payload in truncations(SAMPLES["wsapi_place"]):
         with pytest.raises(ProtocolViolation):
             trading.decode_trade(payload, 1, 2)
