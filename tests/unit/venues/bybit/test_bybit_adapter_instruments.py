@@ -38,8 +38,8 @@ def test_spot(btc: Instrument) -> None:
     assert (btc.symbol, btc.universal, btc.settle) == ("BTCUSDT", "BTC/USDT", None)
     assert btc.qty(btc.lot_size) == Decimal("0.000001")
     assert btc.qty(btc.qty_min) == Decimal("0.000011")
-    assert (btc.qty(btc.qty_max), btc.qty(btc.market_qty_max)) == (83, Decimal("41.5"))
-    assert (btc.notional_min, btc.notional_max) == (5, 8_000_000)
+    assert (btc.qty(btc.qty_max), btc.qty(btc.market_qty_max)) == (Decimal(83), Decimal("41.5"))
+    assert (btc.notional_min, btc.notional_max) == (Decimal(5), Decimal(8_000_000))
     assert btc.price_max == 0  # spot states none
 
 

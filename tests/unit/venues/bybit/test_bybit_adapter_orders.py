@@ -517,7 +517,7 @@ def test_positions(perp: BybitTrading, sample: Sample) -> None:
     short = rows[0]
     assert isinstance(short, Position)
     assert (short.entry_price, short.mark_price) == (Decimal("91464.5"), Decimal("91224.50"))
-    assert (short.leverage, short.liquidation_price) == (10, Decimal("150000.5"))
+    assert (short.leverage, short.liquidation_price) == (Decimal(10), Decimal("150000.5"))
     assert rows[1].liquidation_price is None
     for name in ("http_positions_hedge", "http_place_refused"):
         assert isinstance(perp.decode_positions(200, sample(name)), VenueError)
