@@ -294,9 +294,13 @@ class SpotOrders:
     # -------------------------------------------------------------------------------------- accounts
 
     def _accounts(self, call: Call) -> list[dict[str, Any]]:
+        """Return the accounts; ``trade_hf`` is the trade account's other name, told to who asks by it."""
         currency, kind = call.query.get("currency"), call.query.get("type")
+        rows = self._views.spot_accounts(call.account)
+        if kind == "trade_hf":
+            rows = [row | {"type": kind} for row in rows if row["type"] == "trade"]
         return [
-            row for row in self._views.spot_accounts(call.account)
+            row for row in rows
             if currency in (None, row["currency"]) and kind in (None, row["type"])
         ]  # fmt: skip
 
