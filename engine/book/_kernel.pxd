@@ -73,6 +73,11 @@ cdef class NativeBook:
     cdef int64_t ask_horizon
     cdef readonly BookWatcher watcher
     cdef int watch_slot
+    cdef public int feeds
+    cdef public list tape
+    cdef int64_t recent[256]
+    cdef unsigned char recent_at
+    cdef bint had_twins
 
     cdef int reserve(self, bint is_bid, Py_ssize_t capacity) except -1
     cdef int put(self, bint is_bid, int64_t price, int64_t qty) except -1
@@ -80,6 +85,7 @@ cdef class NativeBook:
     cdef void trim(self, Py_ssize_t window) noexcept
     cdef inline bint crossed(self) noexcept
     cdef int fall(self, int state, str reason) except -1
+    cdef inline bint is_recent(self, int64_t last_id) noexcept
 
 
 cdef class DepthFeed(FrameSink):

@@ -38,6 +38,7 @@ cdef enum:
     GAP = 4
     REJECTED = 5
     CROSSED = 6
+    AHEAD = 7
 
 # SequenceRule
 cdef enum:
@@ -142,6 +143,8 @@ cdef class NativeBook:
         self.price_scale = price_scale
         self.qty_scale = qty_scale
         self.book_id = book_id
+        self.feeds = 1
+        memset(self.recent, -1, sizeof(self.recent))
         self.reserve(True, 1024)
         self.reserve(False, 1024)
         self.clear()
@@ -260,7 +263,52 @@ cdef class NativeBook:
             self.watcher.touched(self, False)
         return 0
 
+    cdef inline bint is_recent(self, int64_t last_id) noexcept:
+        cdef int i
+        for i in range(256):
+            if self.recent[i] == last_id:
+                return True
+        return False
+
     # -------------------------------------------------------------------------------------- changes
+
+    def take_over(self, NativeBook other not None):
+        """Become what ``other`` is, a LIVE book of the same instrument on another connection; it is EMPTY then.
+
+        Raises:
+            UsageError: the other one is not LIVE, or counts otherwise.
+        """
+        cdef Ladder ladder
+        if other is self or other.state_code != LIVE:
+            raise UsageError(f"{self.name}: only another LIVE book can be taken over")
+        if (
+            other.price_scale != self.price_scale
+            or other.qty_scale != self.qty_scale
+            or other.contract_size != self.contract_size
+        ):
+            raise UsageError(f"{self.name}: {other.name} has other scales")
+        ladder = self.bids
+        self.bids = other.bids
+        other.bids = ladder
+        ladder = self.asks
+        self.asks = other.asks
+        other.asks = ladder
+        self.bid_arrays, other.bid_arrays = other.bid_arrays, self.bid_arrays
+        self.ask_arrays, other.ask_arrays = other.ask_arrays, self.ask_arrays
+        self.bid_horizon = other.bid_horizon
+        self.ask_horizon = other.ask_horizon
+        self.sequence = other.sequence
+        self.joined = other.joined
+        self.dropped_last = other.dropped_last
+        self.venue_utc_ns = other.venue_utc_ns
+        self.recv_mono_ns = other.recv_mono_ns
+        self.recv_utc_ns = other.recv_utc_ns
+        self.updates += other.updates
+        memcpy(self.recent, other.recent, sizeof(self.recent))
+        self.recent_at = other.recent_at
+        self.fall(LIVE, "")
+        other.clear()
+        other.updates = 0
 
     def clear(self):
         """Forget every level; the book is EMPTY."""
@@ -279,6 +327,8 @@ cdef class NativeBook:
     def begin_sync(self, str reason="synchronising"):
         """Start to wait for a snapshot: deltas are to be buffered from now on (SYNCING, new epoch)."""
         self.epoch += 1
+        memset(self.recent, -1, sizeof(self.recent))
+        self.had_twins = False
         self.joined = False
         self.dropped_last = NONE
         self.fall(SYNCING, reason)
@@ -634,7 +684,9 @@ cdef class DepthFeed(FrameSink):
             if book.crossed():
                 book.fall(STALE, "crossed")
                 outcome = CROSSED
-            elif book.watcher is not None:
+            if book.tape is not None:
+                book.tape.append(data[:size])
+            if outcome == APPLIED and book.watcher is not None:
                 book.watcher.touched(book, True)
             if self.stages:
                 done = mono_now_ns()
@@ -1428,7 +1480,14 @@ cdef class DepthFeed(FrameSink):
         cdef int64_t last = self.last_id
         cdef int64_t sequence = book.sequence
         cdef int64_t event_ns
+        if book.feeds > 1:
+            book.had_twins = True
         if self.kind == SNAPSHOT:
+            if book.had_twins and book.state_code == LIVE and last != self.restart_id:
+                if last == sequence or (book.is_recent(last) if self.rule == CHAIN else last < sequence):
+                    return OLD  # a late beginning: another connection has proven as much
+                if book.feeds > 1:
+                    return AHEAD
             return BUFFER if book.state_code == HALTED else APPLIED
         if self.rule == CHAIN:
             return self.decide_chain(book)
@@ -1440,11 +1499,15 @@ cdef class DepthFeed(FrameSink):
                 if last > sequence:
                     if first <= sequence + 1:
                         return APPLIED
+                    if book.feeds > 1:
+                        return AHEAD
                     book.fall(STALE, "sequence gap")
                     return GAP
             elif self.previous_id == sequence and last > sequence:
                 return APPLIED
             elif last > sequence:
+                if book.feeds > 1:
+                    return AHEAD
                 book.fall(STALE, "sequence gap")
                 return GAP
             # Already contained, unless it is newer by the venue's clock: then the ids were reset.
@@ -1470,6 +1533,8 @@ cdef class DepthFeed(FrameSink):
                 return APPLIED
             if book.dropped_last >= 0 and self.previous_id == book.dropped_last:
                 return APPLIED
+        if book.feeds > 1 and book.state_code == LIVE:
+            return AHEAD
         book.fall(STALE, "sequence gap")
         return GAP
 
@@ -1478,6 +1543,13 @@ cdef class DepthFeed(FrameSink):
         if book.state_code != LIVE and book.state_code != JOINING:
             return BUFFER
         if self.previous_id != book.sequence:
+            if book.state_code == LIVE:
+                if book.is_recent(self.last_id):
+                    return OLD  # a copy of what was applied
+                if book.had_twins and self.event_time and self.event_time * self.time_unit_ns < book.venue_utc_ns:
+                    return OLD  # older than a twin's snapshot
+                if book.feeds > 1:
+                    return AHEAD
             book.fall(STALE, "sequence gap")
             return GAP
         if self.last_id != book.sequence:  # ids that went back are the venue's reset: the chain still holds
@@ -1506,7 +1578,11 @@ cdef class DepthFeed(FrameSink):
                 book.put(False, numbers[2 * i].mantissa, numbers[2 * i + 1].mantissa)
         if self.window:
             book.trim(self.window)
+        if self.last_id < book.sequence:
+            memset(book.recent, -1, sizeof(book.recent))  # ids start anew: the old ones may come again
         book.sequence = self.last_id
+        book.recent[book.recent_at] = self.last_id
+        book.recent_at += 1  # wraps around
         book.joined = True
         book.updates += 1
         book.recv_mono_ns = mono_ns

@@ -47,6 +47,8 @@ class BookLike(Protocol):
         reason: why the book is not LIVE, "" when it is.
         updates: deltas applied since the start.
         dropped_last: final id of the last delta that the snapshot already contained, -1 = none.
+        feeds: connections that serve it; with more than one, the first copy of a delta wins.
+        tape: raw frames are appended to it as they are applied, or ``None``; whoever sets it, bounds it.
     """
 
     name: str
@@ -62,6 +64,8 @@ class BookLike(Protocol):
     reason: str
     updates: int
     dropped_last: int
+    feeds: int
+    tape: list[bytes] | None
 
     @property
     def state(self) -> BookState:
@@ -81,6 +85,14 @@ class BookLike(Protocol):
     @property
     def is_crossed(self) -> bool:
         """Tell whether best bid >= best ask."""
+        ...
+
+    def take_over(self, other: Any) -> None:
+        """Become what another LIVE book of the same instrument is; that one is EMPTY then.
+
+        Readers see one LIVE book all the time. Raises UsageError where the other is not LIVE or counts
+        otherwise.
+        """
         ...
 
     def clear(self) -> None:

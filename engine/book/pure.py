@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import bisect
 import time
+from collections import deque
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
@@ -86,7 +87,12 @@ class PureBook:
         self.updates = 0
         self.watcher: PureWatcher | None = None
         self.watch_slot = 0
+        self.feeds = 1
+        self.tape: list[bytes] | None = None
+        self.recent: deque[int] = deque(maxlen=256)
+        self.had_twins = False
         self._sides = (PureLadder(1), PureLadder(-1))
+        self._horizon = [0, 0]
         self.clear()
 
     def fall(self, state: BookState, reason: str) -> None:
@@ -95,6 +101,23 @@ class PureBook:
         self.reason = reason
         if self.watcher is not None:
             self.watcher.touched(self, False)
+
+    def take_over(self, other: PureBook) -> None:
+        """Become what ``other`` is, a LIVE book of the same instrument; see the kernel."""
+        if other is self or not other.is_live:
+            raise UsageError(f"{self.name}: only another LIVE book can be taken over")
+        mine = (self.price_scale, self.qty_scale, self.contract_size)
+        if (other.price_scale, other.qty_scale, other.contract_size) != mine:
+            raise UsageError(f"{self.name}: {other.name} has other scales")
+        self._sides, other._sides = other._sides, self._sides
+        self._horizon = list(other._horizon)
+        for name in ("sequence", "joined", "dropped_last", "venue_utc_ns", "recv_mono_ns", "recv_utc_ns"):
+            setattr(self, name, getattr(other, name))
+        self.updates += other.updates
+        self.recent = other.recent.copy()
+        self.fall(BookState.LIVE, "")
+        other.clear()
+        other.updates = 0
 
     def clear(self) -> None:
         """Forget every level; the book is EMPTY."""
@@ -110,6 +133,8 @@ class PureBook:
     def begin_sync(self, reason: str = "synchronising") -> None:
         """Start to wait for a snapshot (SYNCING, new epoch)."""
         self.epoch += 1
+        self.recent.clear()
+        self.had_twins = False
         self.joined = False
         self.dropped_last = -1
         self.fall(BookState.SYNCING, reason)
@@ -315,7 +340,9 @@ class PureDepthFeed:
         if book.is_crossed:
             book.fall(BookState.STALE, "crossed")
             outcome = Feed.CROSSED
-        elif book.watcher is not None:
+        if book.tape is not None:
+            book.tape.append(raw)
+        if outcome is Feed.APPLIED and book.watcher is not None:
             book.watcher.touched(book, True)
         if self.stages and mono_ns:
             self.wire_to_book_ns.record(time.monotonic_ns() - mono_ns)
@@ -331,7 +358,10 @@ class PureDepthFeed:
                 book.put(side, price, qty)
         if schema.window:
             book.trim(schema.window)
+        if delta.last < book.sequence:
+            book.recent.clear()  # ids start anew: the old ones may come again
         book.sequence = delta.last
+        book.recent.append(delta.last)
         book.joined = True
         book.updates += 1
         book.recv_mono_ns, book.recv_utc_ns = mono_ns, utc_ns
@@ -440,10 +470,19 @@ class Delta:
 def decide(schema: DepthSchema, book: PureBook, delta: Delta) -> Feed:
     """Apply the venue's sequence rule; APPLIED means "go on and apply"."""
     first, last, previous = delta.first, delta.last, delta.previous
+    if book.feeds > 1:
+        book.had_twins = True
     if delta.is_snapshot:
+        if book.had_twins and book.is_live and last != schema.restart_id:
+            is_chain = schema.rule is SequenceRule.CHAIN
+            is_past = last in book.recent if is_chain else last < book.sequence
+            if last == book.sequence or is_past:
+                return Feed.OLD  # a late beginning: another connection has proven as much
+            if book.feeds > 1:
+                return Feed.AHEAD
         return Feed.BUFFER if book.state is BookState.HALTED else Feed.APPLIED
     if schema.rule is SequenceRule.CHAIN:
-        return decide_chain(book, delta)
+        return decide_chain(book, delta, delta.event_time * schema.time_unit_ns)
     if schema.has_heartbeats and last == book.sequence and not delta.levels and book.is_live:
         return Feed.OLD
     if book.state is BookState.LIVE and book.joined:
@@ -454,6 +493,8 @@ def decide(schema: DepthSchema, book: PureBook, delta: Delta) -> Feed:
         if last > book.sequence:
             if continues:
                 return Feed.APPLIED
+            if book.feeds > 1:
+                return Feed.AHEAD
             book.fall(BookState.STALE, "sequence gap")
             return Feed.GAP
         # Already contained, unless it is newer by the venue's clock: then the ids were reset.
@@ -479,15 +520,23 @@ def decide(schema: DepthSchema, book: PureBook, delta: Delta) -> Feed:
             return Feed.APPLIED
         if book.dropped_last >= 0 and previous == book.dropped_last:
             return Feed.APPLIED
+    if book.feeds > 1 and book.is_live:
+        return Feed.AHEAD
     book.fall(BookState.STALE, "sequence gap")
     return Feed.GAP
 
 
-def decide_chain(book: PureBook, delta: Delta) -> Feed:
+def decide_chain(book: PureBook, delta: Delta, event_ns: int) -> Feed:
     """Apply the CHAIN rule to a delta: it follows exactly what we have, or something is missing."""
     if book.state not in (BookState.LIVE, BookState.JOINING):
         return Feed.BUFFER
     if delta.previous != book.sequence:
+        if book.is_live and delta.last in book.recent:
+            return Feed.OLD  # a copy of what was applied
+        if book.is_live and book.had_twins and 0 < event_ns < book.venue_utc_ns:
+            return Feed.OLD  # older than a twin's snapshot
+        if book.is_live and book.feeds > 1:
+            return Feed.AHEAD
         book.fall(BookState.STALE, "sequence gap")
         return Feed.GAP
     if delta.last != book.sequence:  # ids that went back are the venue's reset: the chain still holds

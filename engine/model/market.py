@@ -53,7 +53,8 @@ class SequenceRule(enum.IntEnum):
     """Each delta names the previous delta's last id; joins where the range holds the snapshot id."""
     CHAIN = 3
     """Each delta names the id it follows, and must name ours; ids jump, and may go back (a reset by the
-    venue). A delta that names our id as both is a sign of life and holds no levels. Snapshots come in-band.
+    venue). A delta that names our id as both is a sign of life and holds no levels; one whose own id is among
+    the latest 256 applied is a copy. Snapshots come in-band.
     Source: OKX v5 API docs, order book channel, seqId and prevSeqId, seen 2026-07."""
 
 
@@ -174,6 +175,9 @@ class Feed(enum.IntEnum):
     """Malformed, or a value that does not fit the scale: nothing was applied, the book is STALE."""
     CROSSED = 6
     """Applied, and best bid >= best ask: the book is STALE now."""
+    AHEAD = 7
+    """Does not continue a LIVE book that other connections feed too (``feeds`` > 1): nothing was done. The
+    caller keeps the bytes until another connection has brought what is missing; see ``book.twins``."""
 
 
 class BookSnapshot(msgspec.Struct, frozen=True):

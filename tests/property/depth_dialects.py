@@ -56,6 +56,7 @@ class Reference:
     dialect: Dialect
     state: str = "WAIT"
     last: int = -1
+    recent: list[int] = field(default_factory=list)
     bids: Side = field(default_factory=dict)
     asks: Side = field(default_factory=dict)
 
@@ -73,7 +74,7 @@ class Reference:
             return "BUFFER"
         if self.dialect.name == "okx":
             if frame.previous != self.last:
-                return self._gap()
+                return "OLD" if self.state == "LIVE" and frame.last in self.recent else self._gap()
             if frame.last == self.last:
                 return "OLD"
         else:
@@ -94,6 +95,9 @@ class Reference:
         if window:
             self.bids = dict(sorted(self.bids.items(), reverse=True)[:window])
             self.asks = dict(sorted(self.asks.items())[:window])
+        if frame.last < self.last:
+            self.recent = []
+        self.recent = [*self.recent[-255:], frame.last]
         self.last, self.state = frame.last, "LIVE"
         if self.bids and self.asks and max(self.bids) >= min(self.asks):
             self.state = "STALE"
