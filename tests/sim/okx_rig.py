@@ -140,7 +140,7 @@ class Socket:
 class Rig:
     """Start with ``async with Rig() as rig``."""
 
-    def __init__(self, options: Options = MANY) -> None:
+    def __init__(self, options: Options = MANY, specs: list[MarketSpec] | None = None) -> None:
         self.clock = SimClock()
         self.faults = FaultBoard(11)
         accounts = []
@@ -151,7 +151,7 @@ class Rig:
             )
             account.balances["spot"] = {"USDT": Balance(D(1_000_000)), "BTC": Balance(D(10))}
             accounts.append(account)
-        self.exchange = Exchange("okx", SPECS, accounts, self.clock)
+        self.exchange = Exchange("okx", specs or SPECS, accounts, self.clock)
         for market in self.exchange.markets.values():
             lay_book(market, levels=100)
         self.wire = build(self.exchange, self.faults, self.clock, Settings(), options)

@@ -16,7 +16,8 @@ FIRST_CODE = 10_458
 LISTED_MS = "1611916828000"
 EMPTY_FIELDS = (
     "alias", "auctionEndTime", "baseCcy", "contTdSwTime", "ctMult", "ctType", "ctVal", "ctValCcy", "expTime",
-    "instFamily", "maxMktAmt", "openType", "optType", "preMktSwTime", "quoteCcy", "settleCcy", "stk", "uly",
+    "instFamily", "maxMktAmt", "maxPlatOILmt", "openType", "optType", "posLmtAmt", "posLmtPct",
+    "preMktSwTime", "quoteCcy", "settleCcy", "stk", "uly",
 )  # fmt: skip
 STATES = {"TRADING": "live", "PRE_TRADING": "preopen"}
 
@@ -103,7 +104,7 @@ class Instrument:
                 "baseCcy": spec.base, "quoteCcy": spec.quote, "openType": "fix_price",
                 "maxMktAmt": "1000000", "tradeQuoteCcyList": [spec.quote],
             }  # fmt: skip
-        return shown
+        return dict(sorted(shown.items()))
 
 
 class Listing:

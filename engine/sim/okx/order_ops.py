@@ -42,7 +42,8 @@ class OrderOps:
             times = {"inTime": str(came_us), "outTime": str(time.time_ns() // 1000)}
             session.send(echo | {"data": [], "code": error.code, "msg": error.message} | times)
             return
-        session.send(echo | envelope(rows, came_us, time.time_ns() // 1000))
+        told = envelope(rows, came_us, time.time_ns() // 1000)
+        session.send(echo | {"data": told.pop("data")} | told)
 
     async def _rows(self, session: Session, request: dict[str, Any]) -> list[dict[str, Any]]:
         if session.url != "private":

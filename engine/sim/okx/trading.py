@@ -20,6 +20,8 @@ from engine.sim.okx.views import Views, market_order_id, order_number
 
 CLIENT_ID = re.compile(r"[A-Za-z0-9]{1,32}")
 TAG = re.compile(r"[A-Za-z0-9]{1,16}")
+ROW = ("clOrdId", "ordId", "tag", "ts", "reqId", "sCode", "sMsg", "subCode")
+"""Members of an item's answer, in the venue's order."""
 PENDING_MAX = 4_000
 SPOT_MARKET_MAX = Decimal(1_000_000)
 ORDER_WORTH_MAX = Decimal(20_000_000)
@@ -97,13 +99,17 @@ class Trading:
         try:
             if isinstance(one, OkxError):
                 raise one
-            return echo | action(account, item, one) | {"sCode": "0", "sMsg": "", "subCode": ""}
+            done = echo | action(account, item, one) | {"sCode": "0", "sMsg": "", "subCode": ""}
+            return {name: done[name] for name in ROW if name in done}
         except Refused as error:
             told = refusal(error.reason)
         except OkxError as error:
             told = error
-        row = {"ordId": "", "tag": str(given(item, "tag") or ""), "sCode": told.code, "sMsg": told.message}
-        return echo | row | {"subCode": ""}
+        failed = echo | {
+            "ordId": "", "tag": str(given(item, "tag") or ""), "sCode": told.code, "sMsg": told.message,
+            "subCode": "",
+        }  # fmt: skip
+        return {name: failed[name] for name in ROW if name in failed}
 
     def by_id(self, item: Item) -> Instrument | OkxError:
         """Return the instrument that ``instId`` names, or the refusal."""
@@ -147,6 +153,8 @@ class Trading:
         reduce_only = flag(item, "reduceOnly")
         if reduce_only:
             self._check_reduce(account, one, side, lots)
+        else:
+            self._check_funds(account, one, side, price, amount, lots)
         if sum(each.market.open_count.get(account.name, 0) for each in self._listing.all) >= PENDING_MAX:
             raise refusal(RefusalReason.TOO_MANY_ORDERS)
         extra: dict[str, object] = {
@@ -273,6 +281,23 @@ class Trading:
             "Order price is not within the price limit "
             f"(max buy price: {one.price_text(high)}, min sell price: {one.price_text(low)})",
         )
+
+    def _check_funds(
+        self, account: Account, one: Instrument, side: str, price: int, amount: Decimal | None, lots: int
+    ) -> None:
+        """Refuse what the one wallet cannot pay, whichever product has taken the rest; raises OkxError."""
+        market, spec = one.market, one.market.spec
+        at = market.price(price or market.last_price_ticks)
+        if not one.is_swap:
+            cost = amount if amount is not None else market.qty(lots) * at
+            if side == "buy" and cost > self._views.available(account, spec.quote):
+                raise refusal(RefusalReason.INSUFFICIENT_BALANCE)
+            return
+        held = account.position(one.inst_id).lots
+        opening = lots if (held > 0) == (side == "buy") else max(0, lots - abs(held))
+        need = market.qty(opening) * at / self._exchange.clearing.leverage(account, market)
+        if need > self._views.available(account, one.settle):
+            raise refusal(RefusalReason.MARGIN)
 
     def _check_reduce(self, account: Account, one: Instrument, side: str, lots: int) -> None:
         held = account.position(one.inst_id).lots

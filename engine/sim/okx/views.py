@@ -37,8 +37,19 @@ _EMPTY_POSITION = (
     "availPos", "interest", "liab", "liabCcy", "liqPx", "margin", "optVal", "posCcy", "usdPx", "deltaBS",
     "deltaPA", "gammaBS", "gammaPA", "thetaBS", "thetaPA", "vegaBS", "vegaPA",
 )  # fmt: skip
-_EMPTY_DETAIL = ("crossLiab", "imr", "interest", "isoLiab", "liab", "maxLoan", "mgnRatio", "mmr", "uplLiab")
-_EMPTY_ACCOUNT = ("adjEq", "availEq", "imr", "mgnRatio", "mmr", "notionalUsd", "ordFroz", "upl")
+_EMPTY_DETAIL = (
+    "accAvgPx", "borrowFroz", "clSpotInUseAmt", "crossLiab", "imr", "interest", "isoLiab", "liab", "maxLoan",
+    "maxSpotInUseAmt", "mgnRatio", "mmr", "openAvgPx", "spotBal", "spotInUseAmt", "spotUpl", "spotUplRatio",
+    "totalPnl", "totalPnlRatio", "uplLiab",
+)  # fmt: skip
+_ZERO_DETAIL = (
+    "colBorrAutoConversion", "fixedBal", "isoEq", "isoUpl", "notionalLever", "rewardBal", "smtSyncEq",
+    "spotCopyTradingEq", "spotIsoBal", "stgyEq", "twap",
+)  # fmt: skip
+_EMPTY_ACCOUNT = (
+    "adjEq", "availEq", "borrowFroz", "imr", "mgnRatio", "mmr", "notionalUsd", "notionalUsdForBorrow",
+    "notionalUsdForFutures", "notionalUsdForOption", "notionalUsdForSwap", "ordFroz", "upl",
+)  # fmt: skip
 MAINTENANCE = Decimal("0.004")
 """Share of a position's value that must be kept as margin."""
 
@@ -112,7 +123,7 @@ class Views:
         shown |= self._fill_fields(one, fill)
         if is_push:
             shown |= self._push_fields(order, one, fill)
-        return shown
+        return dict(sorted(shown.items()))
 
     def _push_fields(self, order: Order, one: Instrument, fill: FillRecord | None) -> dict[str, Any]:
         price = order.price_ticks or order.market.last_price_ticks
@@ -198,7 +209,7 @@ class Views:
         entry = _eight(position.entry_price) if position.lots else ""
         pnl = position.realised - holding.realised_before
         shown: dict[str, Any] = dict.fromkeys(_EMPTY_POSITION, "")
-        return shown | {
+        shown |= {
             "adl": "1" if position.lots else "", "avgPx": entry, "bePx": entry,
             "cTime": str(holding.opened_ms or now_ms), "ccy": one.settle, "closeOrderAlgo": [],
             "fee": number_text(holding.fee), "fundingFee": number_text(holding.funding),
@@ -215,6 +226,7 @@ class Views:
             "uTime": str(position.updated_ms or now_ms), "upl": _eight(upl), "uplLastPx": _eight(upl),
             "uplRatio": ratio, "uplRatioLastPx": ratio,
         }  # fmt: skip
+        return dict(sorted(shown.items()))
 
     def held(self, account: Account) -> list[Instrument]:
         """Return the contracts in which an account has a position."""
@@ -234,6 +246,14 @@ class Views:
         one = self._listing.by_id.get(f"{currency}-USDT")
         return one.market.price(one.market.last_price_ticks) if one is not None else ZERO
 
+    def available(self, account: Account, asset: str) -> Decimal:
+        """Return what new orders may use: one wallet pays for spot and carries the margin of swaps."""
+        balance = account.balance("spot", asset)
+        if not any(one.settle == asset for one in self._listing.all):
+            return balance.free
+        margin = self._clearing.available_margin(account, asset) - balance.locked
+        return max(ZERO, min(balance.free, margin))
+
     def _equity(self, account: Account, asset: str) -> tuple[Decimal, Decimal]:
         swaps = [one for one in self.held(account) if one.settle == asset]
         upl = sum((self._clearing.unrealised(account, one.market) for one in swaps), ZERO)
@@ -243,20 +263,19 @@ class Views:
         """Return one currency of the account."""
         balance = account.balance("spot", asset)
         equity, upl = self._equity(account, asset)
-        free = balance.free
-        if any(one.is_swap and one.settle == asset for one in self._listing.all):
-            margin = self._clearing.available_margin(account, asset) - balance.locked
-            free = max(ZERO, min(free, margin))
-        worth = _eight(equity * self.dollars(asset))
-        shown: dict[str, Any] = dict.fromkeys(_EMPTY_DETAIL, "")
-        return shown | {
+        free = self.available(account, asset)
+        price = self.dollars(asset)
+        worth = _eight(equity * price)
+        shown: dict[str, Any] = dict.fromkeys(_EMPTY_DETAIL, "") | dict.fromkeys(_ZERO_DETAIL, "0")
+        shown |= {
+            "collateralEnabled": False, "collateralRestrict": False, "coinUsdPrice": number_text(price),
             "availBal": number_text(free), "availEq": number_text(free),
             "cashBal": number_text(balance.total), "ccy": asset, "disEq": worth,
             "eq": number_text(equity), "eqUsd": worth, "fixedBal": "0",
-            "frozenBal": number_text(balance.total - free), "isoEq": "0", "isoUpl": "0", "notionalLever": "0",
-            "ordFrozen": number_text(balance.locked), "stgyEq": "0", "twap": "0",
+            "frozenBal": number_text(balance.total - free), "ordFrozen": number_text(balance.locked),
             "uTime": str(account.updated_ms), "upl": number_text(upl),
         }  # fmt: skip
+        return dict(sorted(shown.items()))
 
     def account(self, account: Account, assets: tuple[str, ...]) -> dict[str, Any]:
         """Return the account with these currencies; ``totalEq`` counts all that it holds."""
@@ -265,10 +284,11 @@ class Views:
             ZERO,
         )
         shown: dict[str, Any] = dict.fromkeys(_EMPTY_ACCOUNT, "")
-        return shown | {
+        shown |= {
             "details": [self.detail(account, asset) for asset in assets], "isoEq": "0",
             "totalEq": _eight(total), "uTime": str(account.updated_ms),
         }  # fmt: skip
+        return dict(sorted(shown.items()))
 
 
 def _eight(value: Decimal) -> str:
