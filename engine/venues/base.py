@@ -97,7 +97,8 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
         order_entry: transports, of ``rest`` and ``ws``.
         time_in_force: of ``gtc``, ``ioc``, ``fok``.
         private: how the private stream is opened: ``listen key``, ``login``, ``token``, ``subscription``.
-        amend: orders can be changed in place. fills_page: own fills can be asked for.
+        amend: orders can be changed in place. amend_only: of ``price``, ``larger``, ``smaller``, where an
+            amend cannot change everything. fills_page: own fills can be asked for.
         notes: what a trader must know, in a few words.
     """
 
@@ -113,6 +114,7 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     post_only: bool = True
     reduce_only: bool = False
     amend: bool = False
+    amend_only: tuple[str, ...] = ()
     cancel_all: bool = True
     fills_page: bool = True
     private: str = "login"

@@ -13,10 +13,10 @@ from engine.model.instrument import Product
 from engine.model.market import Side
 from engine.model.orders import OrderState, TimeInForce
 from engine.router.order import Order
-from tests.kit.markets import Bench, Market, each_entry, each_market, running
+from tests.kit.markets import LOOP, Bench, Market, each_entry, each_market, running, shared
 from tests.sim.engine_rig import until
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = [pytest.mark.timeout(180), LOOP]
 
 
 async def reached(order: Order, state: OrderState) -> None:
@@ -50,8 +50,8 @@ async def assert_fills_are_the_exchanges(bench: Bench, order: Order) -> None:
 
 
 @each_entry
-async def test_an_order_rests_and_is_cancelled(market: Market, transport: str, tmp_path: Path) -> None:
-    async with running(market, tmp_path) as bench:
+async def test_an_order_rests_and_is_cancelled(market: Market, transport: str) -> None:
+    async with shared(market) as bench:
         order = bench.rest(transport)
         await reached(order, OrderState.WORKING)
         truth = await bench.rig.order_truth(order.client_order_id)
@@ -70,8 +70,8 @@ async def test_an_order_rests_and_is_cancelled(market: Market, transport: str, t
 
 
 @each_entry
-async def test_orders_that_take(market: Market, transport: str, tmp_path: Path) -> None:
-    async with running(market, tmp_path) as bench:
+async def test_orders_that_take(market: Market, transport: str) -> None:
+    async with shared(market) as bench:
         if "market" in market.offers.order_types:
             bought = bench.desk.place(bench.universal, Side.BUY, bench.qty, None, transport=transport)
             await reached(bought, OrderState.FILLED)
@@ -88,8 +88,8 @@ async def test_orders_that_take(market: Market, transport: str, tmp_path: Path) 
 
 
 @each_entry
-async def test_time_in_force_and_post_only(market: Market, transport: str, tmp_path: Path) -> None:
-    async with running(market, tmp_path) as bench:
+async def test_time_in_force_and_post_only(market: Market, transport: str) -> None:
+    async with shared(market) as bench:
         for word in ("ioc", "fok"):
             if word in market.offers.time_in_force:
                 order = bench.rest(transport, time_in_force=TimeInForce(word))
@@ -108,8 +108,8 @@ async def test_time_in_force_and_post_only(market: Market, transport: str, tmp_p
 
 
 @each_entry
-async def test_refusals(market: Market, transport: str, tmp_path: Path) -> None:
-    async with running(market, tmp_path) as bench:
+async def test_refusals(market: Market, transport: str) -> None:
+    async with shared(market) as bench:
         price = bench.price(bench.touch()[0] * 103 // 100)
         qty = bench.large_qty
         orders: list[Order] = []
@@ -131,9 +131,9 @@ async def test_refusals(market: Market, transport: str, tmp_path: Path) -> None:
 
 
 @each_market
-async def test_cancel_all(market: Market, tmp_path: Path) -> None:
+async def test_cancel_all(market: Market) -> None:
     market.need(market.offers.cancel_all, "cancel-all")
-    async with running(market, tmp_path) as bench:
+    async with shared(market) as bench:
         orders = [
             bench.rest(market.offers.order_entry[0], price=bench.price(bench.touch()[0] * part // 1000))
             for part in (970, 960, 950)
@@ -149,20 +149,22 @@ async def test_cancel_all(market: Market, tmp_path: Path) -> None:
 
 
 @each_market
-async def test_unanswered_but_accepted_is_found(market: Market, tmp_path: Path) -> None:
-    async with running(market, tmp_path) as bench:
-        await bench.desk.account.stop()  # without the private stream the query alone has to find it
+async def test_unanswered_but_accepted_is_found(market: Market) -> None:
+    async with shared(market) as bench:
+        # Without the private stream the query alone has to find it.
+        await bench.rig.fault("drop_private", bench.universal, symbol=False, count=None, duration_s=10)
         await bench.rig.fault("drop_answer_accepted", bench.universal, count=1)
         order = bench.rest("rest")
         await until(lambda: order.state is not OrderState.PENDING_NEW, what=order)
         await reached(order, OrderState.WORKING)
         assert await bench.rig.order_truth(order.client_order_id) is not None
-        assert bench.rig.logged("order.in_doubt")
+        doubts = [row["client_order_id"] for row in bench.rig.logged("order.in_doubt")]
+        assert order.client_order_id in doubts
 
 
 @each_market
-async def test_a_fill_missed_by_the_private_stream_is_found(market: Market, tmp_path: Path) -> None:
-    async with running(market, tmp_path) as bench:
+async def test_a_fill_missed_by_the_private_stream_is_found(market: Market) -> None:
+    async with shared(market) as bench:
         await bench.rig.fault("drop_private", bench.universal, symbol=False, count=None, duration_s=3)
         order = bench.rest("rest", price=bench.price(bench.touch()[1] * 101 // 100))
         await until(lambda: order.state is not OrderState.PENDING_NEW, what=order)
@@ -174,8 +176,8 @@ async def test_a_fill_missed_by_the_private_stream_is_found(market: Market, tmp_
 
 
 @each_market
-async def test_balances_and_positions_are_the_exchanges(market: Market, tmp_path: Path) -> None:
-    async with running(market, tmp_path) as bench:
+async def test_balances_and_positions_are_the_exchanges(market: Market) -> None:
+    async with shared(market) as bench:
         order = bench.rest("rest", price=bench.price(bench.touch()[1] * 101 // 100))
         await reached(order, OrderState.FILLED)
         if market.product is Product.PERP:

@@ -59,7 +59,7 @@ def test_venues_prints_the_matrix() -> None:
     for product in ("spot", "perp"):
         head = next(line for line in people.splitlines() if line.startswith(product))
         assert set(head.split()) == {product, *venues}
-    amends = [line.split() for line in people.splitlines() if line.startswith("amend ")]
+    amends = [line.split() for line in people.splitlines() if line.startswith("amend   ")]
     assert len(amends) == 2
     for product, words in zip(("spot", "perp"), amends, strict=True):
         told = ["yes" if row["amend"] else "-" for (_, each), row in rows.items() if each == product]

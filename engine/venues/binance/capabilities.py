@@ -11,8 +11,8 @@ CAPABILITIES = {
         depth_rule="range",
         snapshots="joined",
         amend=True,
+        amend_only=("smaller",),
         private="subscription",
-        notes="amends only make an order smaller, at its price",
     ),
     Product.PERP: Capabilities(
         depth="@depth@100ms",
