@@ -116,7 +116,8 @@ def test_okx_2022(shared_fixtures: Path) -> None:
         _same(pairs, reference)
         for text, key in zip(texts, ("bids", "asks"), strict=True):
             text.update({Decimal(row[0]): (row[0], row[1]) for row in data[key]})
-        live = [{p: t for p, t in texts[side].items() if p in _side(pairs[0][0], side)} for side in (0, 1)]
+        ours = [_side(pairs[0][0], side) for side in (0, 1)]
+        live = [{p: t for p, t in texts[side].items() if p in ours[side]} for side in (0, 1)]
         assert _checksum(live[0], live[1]) == data["checksum"]
     assert applied == 98
     assert (pairs[0][0].levels(0), pairs[0][0].levels(1)) == (400, 400)
