@@ -115,6 +115,9 @@ class Views:
         for fill in order.fills:
             fees[fill.fee_asset] = fees.get(fill.fee_asset, ZERO) + fill.fee
         shown: dict[str, Any] = dict.fromkeys(_EMPTY, "")
+        if not one.is_linear:
+            # Spot orders have no such field: ccxt tells them from those of contracts by it.
+            del shown["tpslMode"]
         return shown | {
             "orderId": one.order_id(order.order_id), "orderLinkId": extra.get("orderLinkId", ""),
             "symbol": one.symbol,
