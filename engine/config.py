@@ -65,6 +65,8 @@ class TradingSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Default order-entry transport."""
     open_orders_max: int = 200
     """Per instrument; a place beyond it is refused locally."""
+    stranded_after_ms: int = 60_000
+    """An account of which its venue told nothing for this long is shown as stranded, with the ages of all."""
 
 
 class MarketDataSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -186,6 +188,7 @@ _BOUNDS: dict[tuple[str, str], tuple[int, int]] = {
     ("loop", "cpu"): (-1, 4_095),
     ("trading", "request_timeout_ms"): (50, 60_000),
     ("trading", "open_orders_max"): (1, 10_000),
+    ("trading", "stranded_after_ms"): (1_000, 86_400_000),
     ("market_data", "buffer_frames_max"): (10, 1_000_000),
     ("market_data", "snapshot_concurrency"): (1, 64),
     ("market_data", "snapshot_timeout_ms"): (100, 60_000),

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 State = {"LIVE": "green", "SYNCING": "yellow", "JOINING": "yellow", "STALE": "red", "HALTED": "magenta"}
@@ -220,8 +221,32 @@ def print_status(status: dict[str, Any]) -> None:
     for venue in status["venues"]:
         for each in venue["not_live"]:
             out.print(f"  {venue['venue']} {each['pair']}: {state_text(each['state'])} {each['reason']}")
+    for desk in status["trading"]:
+        if desk["stranded"] is not None:
+            print_stranded(out, desk)
     if status.get("orders"):
         out.print(order_table(status["orders"]))
+
+
+def print_stranded(out: Console, desk: dict[str, Any]) -> None:
+    """Print what a venue that cannot be reached was last known to hold, each line with its age."""
+    stranded = desk["stranded"]
+    name = f"{desk['venue']} {desk['product']}"
+    out.print(
+        f"[red]STRANDED[/] {name}: nothing heard for {age_text(stranded['silent_s'] * 1000)} "
+        f"({escape(str(stranded['reason']))}); last known:"
+    )
+
+    def old(row: dict[str, Any]) -> str:
+        return "age unknown" if row["age_s"] is None else f"{age_text(row['age_s'] * 1000)} old"
+
+    for pair, row in stranded["positions"].items():
+        out.print(f"  position {pair}: {row['qty']} at {row['entry_price']}, {old(row)}")
+    for row in stranded["orders"]:
+        words = f"{row['side']} {row['leaves_qty']} left, {row['state']}"
+        out.print(f"  order {row['client_order_id']} {row['pair']}: {words}, {old(row)}")
+    for asset, row in stranded["balances"].items():
+        out.print(f"  balance {asset}: {row['free']} free, {row['locked']} locked, {old(row)}")
 
 
 def matrix_table(title: str, rows: list[dict[str, Any]]) -> Table:

@@ -23,6 +23,7 @@ from engine.session.order_gateway import RestGateway, WsGateway
 from engine.session.parts import ask_parts
 from engine.session.venue_clock import VenueClock
 from engine.supervisor.missing_fees import MissingFees
+from engine.supervisor.reach import AccountReach
 from engine.supervisor.venue import VenueProduct
 from engine.telemetry import events
 from engine.telemetry.log import EventLog
@@ -103,6 +104,11 @@ class TradingDesk:
             on_position=self._on_position, on_up=self._on_private_up,
             connects=market.connects.of(market.endpoints.ws_private or "", adapter.private_rules),
         )  # fmt: skip
+        self.reach = AccountReach(
+            (adapter.venue, adapter.product.value), clock, log,
+            stranded_after_ms=config.trading.stranded_after_ms, ask=self.refresh,
+            is_up=lambda: self.account.is_subscribed, down_reason=lambda: self.account.down_reason,
+        )  # fmt: skip
         self._tasks: set[asyncio.Task[Any]] = set()
         self.fees = MissingFees(
             adapter, market.instruments, self._ask, self.venue_clock.stamp_ms, self.router.on_report,
@@ -120,6 +126,7 @@ class TradingDesk:
         if self.ws is not None:
             self.ws.session.start()
         self._spawn(self._keep_clock())
+        self._spawn(self.reach.watch())
 
     async def stop(self) -> None:
         """Close; orders stay on the venue's book."""
@@ -169,9 +176,11 @@ class TradingDesk:
 
     def _on_balance(self, balance: Balance) -> None:
         self.balances[balance.asset] = balance
+        self.reach.told("balance", (balance.asset,))
 
     def _on_position(self, position: Position) -> None:
         self.positions[position.universal] = position
+        self.reach.told("position", (position.universal,))
 
     def _ws_state(self, ready: bool, reason: str) -> None:
         if not ready:
@@ -211,6 +220,7 @@ class TradingDesk:
                 return
             balances |= {row.asset: row for row in rows}
         self.balances = balances
+        self.reach.told("balance", balances)
 
     def _take_positions(self, parts: list[HttpResponse]) -> None:
         positions: dict[str, Position] = {}
@@ -220,6 +230,7 @@ class TradingDesk:
                 return
             positions |= {row.universal: row for row in rows}
         self.positions = positions
+        self.reach.told("position", positions)
 
     # --------------------------------------------------------------------------------------- orders
 
@@ -328,6 +339,10 @@ class TradingDesk:
             "clock_offset_ms": round(self.venue_clock.offset_ns / 1e6, 3),
             "clock_error_ms": round(self.venue_clock.error_ns / 1e6, 3),
             "circuit_open": self.router.breaker.is_open,
+            "account_silent_s": self.reach.silent_s,
+            "stranded": self.reach.view(
+                self.balances, self.positions, self.router.orders.values(), self.market.instruments
+            ),
             "paused": self.router.paused,
             "balances": {
                 asset: {"free": f"{row.free:f}", "locked": f"{row.locked:f}"}

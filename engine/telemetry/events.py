@@ -192,6 +192,18 @@ PARQUET_FLUSHED = _event("parquet.flushed", "debug", "A batch was written.", "ta
 PARQUET_SHED = _event(
     "parquet.shed", "error", "Rows were dropped: the disk or the writer could not keep up.", "rows", "cause"
 )
+ACCOUNT_STRANDED = _event(
+    "account.stranded",
+    "error",
+    "The venue has told nothing of this account for too long; status lists what was known, with its age.",
+    "venue",
+    "product",
+    "silent_s",
+    "reason",
+)
+ACCOUNT_REACHED = _event(
+    "account.reached", "info", "A stranded account is told of again by its venue.", "venue", "product"
+)
 CIRCUIT_OPENED = _event(
     "circuit.opened",
     "error",
