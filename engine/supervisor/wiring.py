@@ -49,6 +49,8 @@ class Venue:
         refused: environments that must not be used, and why.
         capabilities: what each product offers.
         own_keys: keys of its section that few venues have, each with its values.
+        other_streams: what each product's market data offers on public interfaces that are not the default,
+            by their name (the key ``streams``).
         refine: chooses a product's real addresses, where more than the region decides.
     """
 
@@ -58,6 +60,7 @@ class Venue:
     refused: Mapping[str, str]
     capabilities: Mapping[Product, Capabilities]
     own_keys: Mapping[str, Sequence[object]] = field(default_factory=dict)
+    other_streams: Mapping[str, Mapping[Product, Capabilities]] = field(default_factory=dict)
     refine: Callable[[Addresses, Product, VenueSection], Endpoints] = lambda found, product, _: found[product]
 
 
@@ -169,6 +172,7 @@ _VENUES: dict[str, Venue] = {
             "leverage": range(1, 126),
             "key_version": (2, 3),
         },
+        other_streams={"classic": kucoin_capabilities.CLASSIC_STREAMS},
         refine=_kucoin_addresses,
     ),
     "okx": Venue(

@@ -45,9 +45,11 @@ class Market:
     venue: str
     product: Product
     offers: Capabilities
+    streams: str = ""
+    """Which public interface serves the market data, where the venue has two; "" is its default."""
 
     def __str__(self) -> str:
-        return f"{self.venue}-{self.product.value}"
+        return f"{self.venue}-{self.product.value}" + (f"-{self.streams}" if self.streams else "")
 
     @property
     def universals(self) -> tuple[str, ...]:
@@ -64,10 +66,18 @@ MARKETS = [
     for (venue, product), (offers, _) in wiring.capabilities().items()
     if venue in WIRES
 ]
+STREAMS = MARKETS + [
+    Market(venue, product, offers[product], streams)
+    for (venue, product), (_, made) in wiring.capabilities().items()
+    for streams, offers in made.other_streams.items()
+    if venue in WIRES
+]
+"""Market data alone: every public interface of every market."""
 AMENDS = [market for market in MARKETS if market.offers.amend]
 ENTRIES = [(market, transport) for market in MARKETS for transport in market.offers.order_entry]
 
 each_market = pytest.mark.parametrize("market", MARKETS, ids=str)
+each_stream = pytest.mark.parametrize("market", STREAMS, ids=str)
 each_amending = pytest.mark.parametrize("market", AMENDS, ids=str)
 each_amend_entry = pytest.mark.parametrize(
     ("market", "transport"),
@@ -212,7 +222,8 @@ ORDERS_OF_A_TEST = 12
 @contextlib.asynccontextmanager
 async def running(market: Market, tmp_path: Path, rate: int = 100) -> AsyncIterator[Bench]:
     """Run an engine with this market alone, books LIVE and desk ready."""
-    async with rig(tmp_path, market.universals, rate, venue_name=market.venue) as bench:
+    section: dict[str, Any] = {"streams": market.streams} if market.streams else {}
+    async with rig(tmp_path, market.universals, rate, venue_name=market.venue, **section) as bench:
         yield Bench(market, bench)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bench.truth import Checker
-from tests.kit.markets import LOOP, Bench, Market, each_market, running, shared
+from tests.kit.markets import LOOP, Bench, Market, each_stream, running, shared
 from tests.sim.engine_rig import until
 
 pytestmark = [pytest.mark.timeout(180), LOOP]
@@ -28,7 +28,7 @@ async def assert_equal(bench: Bench) -> None:
     assert checker.levels > 100
 
 
-@each_market
+@each_stream
 async def test_books_are_the_exchanges(market: Market, tmp_path: Path) -> None:
     async with running(market, tmp_path) as bench:
         for _ in range(5):
@@ -38,7 +38,7 @@ async def test_books_are_the_exchanges(market: Market, tmp_path: Path) -> None:
         assert health["quarantined"] == 0
 
 
-@each_market
+@each_stream
 async def test_a_gap_costs_one_book_and_is_repaired(market: Market) -> None:
     async with shared(market) as bench:
         venue = bench.rig.venue(bench.universal)
@@ -54,7 +54,7 @@ async def test_a_gap_costs_one_book_and_is_repaired(market: Market) -> None:
 
 
 @pytest.mark.parametrize("fault", ["duplicate_depth", "reorder_depth", "garbage_frame", "disconnect"])
-@each_market
+@each_stream
 async def test_damage_is_survived(market: Market, fault: str) -> None:
     async with shared(market) as bench:
         venue = bench.rig.venue(bench.universal)
@@ -67,7 +67,7 @@ async def test_damage_is_survived(market: Market, fault: str) -> None:
         assert venue.state == "up"
 
 
-@each_market
+@each_stream
 async def test_trades_tops_and_funding_come(market: Market) -> None:
     async with shared(market) as bench:
         venue = bench.rig.venue(bench.universal)

@@ -93,10 +93,12 @@ async def rig(
     rate: int = 100,
     tls: bool = False,
     venue_name: str = "binance",
+    **section: Any,
 ) -> AsyncIterator[Rig]:
-    """Run an engine on a fresh exchange, books LIVE and desks ready."""
+    """Run an engine on a fresh exchange, books LIVE and desks ready; ``section`` are keys of the venue's."""
     config = configuration.load(ROOT / "engine.toml")
     venue = config.venues.get(venue_name, configuration.VenueSection())
+    venue = msgspec.structs.replace(venue, **section)
     instruments = msgspec.structs.replace(
         venue.instruments,
         spot=tuple(each for each in symbols if ":" not in each),

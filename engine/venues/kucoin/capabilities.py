@@ -6,9 +6,11 @@ the classic streams do otherwise.
 
 from __future__ import annotations
 
+import msgspec
+
 from engine.model.instrument import Product
 from engine.venues.base import Capabilities
-from engine.venues.kucoin.endpoints import UNIFIED_DEPTH
+from engine.venues.kucoin.endpoints import CLASSIC_DEPTH, UNIFIED_DEPTH
 
 CAPABILITIES = {
     Product.SPOT: Capabilities(
@@ -30,3 +32,14 @@ CAPABILITIES = {
         notes="sizes are whole lots; one-way position mode",
     ),
 }
+
+CLASSIC_STREAMS = {
+    product: msgspec.structs.replace(
+        offers,
+        depth=CLASSIC_DEPTH[product],
+        snapshots="joined",
+        funding=() if product is Product.SPOT else ("rate", "mark", "index"),
+    )
+    for product, offers in CAPABILITIES.items()
+}
+"""What market data is with ``streams = "classic"``; everything else is as above."""
