@@ -200,7 +200,11 @@ async def test_at_one_change_the_best_comes_before_the_book(rig: Rig) -> None:
 # -- trades and prices
 
 
-async def test_matches_of_one_taker_at_one_price_are_one_message(rig: Rig) -> None:
+async def test_matches_of_one_taker_at_one_price_are_one_message(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moment = rig.clock.now_ms()
+    monkeypatch.setattr(rig.clock, "now_ms", lambda: moment)  # matches of two milliseconds are two messages
     socket, whole = await rig.listening("trades"), await rig.listening("trades-all", kind="business")
     for lots in (2, 3):
         await rig.place(name="bob", side="sell", px="60000", sz=f"0.0{lots}")
