@@ -204,7 +204,8 @@ class BybitTrading:
             is_reserved=is_reserved,
         )
 
-    def _write(self, path: str, text: str, stamp_ms: int, label: str, idempotent: bool = True) -> HttpRequest:
+    def _write(self, path: str, text: str, stamp_ms: int, label: str, is_way_out: bool = True) -> HttpRequest:
+        """Return a signed request; one that ends orders may be repeated, and may use the reserve."""
         body = text.encode()
         return HttpRequest(
             method="POST",
@@ -213,8 +214,8 @@ class BybitTrading:
             headers=self._signer.headers(body, stamp_ms),
             body=body,
             content_type="application/json",
-            idempotent=idempotent,
-            is_reserved=True,
+            idempotent=is_way_out,
+            is_reserved=is_way_out,
         )
 
     def place_http(self, order: NewOrder, instrument: Instrument, stamp_ms: int) -> HttpRequest:
@@ -241,7 +242,7 @@ class BybitTrading:
     def amend_http(self, amend: AmendOrder, instrument: Instrument, stamp_ms: int) -> HttpRequest:
         """Encode and sign an amend; ids stay. It is not repeated: a later amend may lie between."""
         body = order_entry.amend_body(self.product, amend, instrument)
-        return self._write("/order/amend", body, stamp_ms, "amend", idempotent=False)
+        return self._write("/order/amend", body, stamp_ms, "amend", is_way_out=False)
 
     def query_http(
         self, instrument: Instrument, client_order_id: str, venue_order_id: str | None, stamp_ms: int
