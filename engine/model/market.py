@@ -196,7 +196,10 @@ class BookSnapshot(msgspec.Struct, frozen=True):
 
 
 class Trade(msgspec.Struct, frozen=True, gc=False):
-    """A public print. ``price`` and ``qty`` are scaled; ``aggressor`` took liquidity."""
+    """A public print. ``price`` and ``qty`` are scaled; ``aggressor`` took liquidity.
+
+    ``trade_id`` is 0 where the venue numbers no prints (BitMart spot).
+    """
 
     universal: str
     trade_id: int
