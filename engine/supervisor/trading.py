@@ -22,6 +22,7 @@ from engine.session.account_session import AccountSession
 from engine.session.order_gateway import RestGateway, WsGateway
 from engine.session.parts import ask_parts
 from engine.session.venue_clock import VenueClock
+from engine.supervisor.account_check import AccountCheck
 from engine.supervisor.missing_fees import MissingFees
 from engine.supervisor.reach import AccountReach
 from engine.supervisor.venue import VenueProduct
@@ -93,7 +94,7 @@ class TradingDesk:
             clock,
             log,
             proof_after_ms=adapter.validity_ms + adapter.give_up_ms + CLOCK_ERROR_MS,
-            allowed=lambda: self.refusal,
+            allowed=lambda: self.refusal or self.check.problem,
             open_orders_max=config.trading.open_orders_max,
             venue_offset_ns=lambda: self.venue_clock.offset_ns,
             renames=isinstance(adapter, Renaming),
@@ -115,12 +116,15 @@ class TradingDesk:
             self._spawn,
         )  # fmt: skip
         self.router.listeners.append(self.fees.heard)
+        self.check = AccountCheck(adapter, log, self._ask, self.venue_clock.stamp_ms)
 
     async def start(self) -> None:
         """Measure the clock, read the account, open the private connections."""
         await self.pool.start()
         await self.market.is_listed.wait()
         await self._measure_clock(3)
+        if not await self.check.once():  # the first order must not find out
+            self._spawn(self.check.watch())
         self.router.start()
         self.account.start()
         if self.ws is not None:
@@ -333,7 +337,7 @@ class TradingDesk:
         return {
             "venue": self.adapter.venue,
             "product": self.adapter.product.value,
-            "orders_refused": self.refusal,
+            "orders_refused": self.refusal or self.check.problem,
             "private_stream": "up" if self.account.is_subscribed else self.account.down_reason,
             "order_socket": None if self.ws is None else ("up" if self.ws.is_ready else "down"),
             "clock_offset_ms": round(self.venue_clock.offset_ns / 1e6, 3),

@@ -192,6 +192,14 @@ PARQUET_FLUSHED = _event("parquet.flushed", "debug", "A batch was written.", "ta
 PARQUET_SHED = _event(
     "parquet.shed", "error", "Rows were dropped: the disk or the writer could not keep up.", "rows", "cause"
 )
+ACCOUNT_UNFIT = _event(
+    "account.unfit",
+    "error",
+    "The account's settings do not allow what orders need: none leaves until they are changed.",
+    "venue",
+    "product",
+    "reason",
+)
 ACCOUNT_STRANDED = _event(
     "account.stranded",
     "error",
