@@ -55,6 +55,7 @@ SPECS = [
     spec("perp", "XBTUSDTM", "XBT", "60000", "0.1", "0.001"),
     spec("perp", "ETHUSDTM", "ETH", "3000", "0.01", "0.01"),
 ]
+FUNDING_MS = 8 * 3_600_000
 LOTS = {"spot": 100_000_000, "perp": 1000}
 
 
@@ -131,6 +132,7 @@ class Rig:
         self.exchange = Exchange("kucoin", SPECS, accounts, self.clock)
         for market in self.exchange.markets.values():
             lay_book(market, levels=600, lots=LOTS[market.spec.product])
+            market.next_funding_ms = (self.clock.now_ms() // FUNDING_MS + 1) * FUNDING_MS
         many = {pool: (100_000, length) for pool, (_, length) in POOLS.items()}
         chosen = options or WireOptions(pools=many, snapshot_delay_s=0.0)
         self.wire = build(self.exchange, self.faults, self.clock, settings or Settings(), chosen)

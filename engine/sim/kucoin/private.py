@@ -27,6 +27,8 @@ from engine.sim.kucoin.views import NS, Views, generation
 from engine.sim.model import ExecType, FillRecord, Order, OrderEvent
 from engine.sim.sockets import text_frame
 
+STAMPS = ("E", "O", "U")
+"""Fields of unified pushes that hold nanoseconds."""
 Message = tuple[Key, bytes]
 Event = tuple[str, list[Message]]
 """Product and the frames to send, by key."""
@@ -225,7 +227,7 @@ class PrivateFeed:
             self._classic(messages, account, "/contractAccount/wallet", "walletBalance.change", row)
         else:
             self._spot_balance(messages, account, currency, now)
-        row = self._unified.balance_push(account, product, currency, now)
+        row = self._unified.balance_push(account, product, currency, now, next(self._versions))
         for kind in trade_types(account, product == "perp"):
             self._unified_message(messages, account, f"balance.{kind}", "", row)
         if messages:
@@ -270,7 +272,7 @@ class PrivateFeed:
         messages.append((key, text_frame(to_json(envelope))))
 
     def _unified_all(
-        self, messages: list[Message], account: Account, one: Instrument, channel: str, row: Mapping[str, Any]
+        self, messages: list[Message], account: Account, one: Instrument, channel: str, row: dict[str, Any]
     ) -> None:
         """Add a row to a channel under its names: of one symbol, and of all."""
         for kind in trade_types(account, one.is_futures):
@@ -280,12 +282,17 @@ class PrivateFeed:
                 self._unified_message(messages, account, f"{channel}All.{kind}", "", row)
 
     def _unified_message(
-        self, messages: list[Message], account: Account, topic: str, symbol: str, row: Mapping[str, Any]
+        self, messages: list[Message], account: Account, topic: str, symbol: str, row: dict[str, Any]
     ) -> None:
+        """Add a row to a topic; nanoseconds are texts for unified accounts, bare for classic ones."""
         key = _private(account, f"{topic}|{symbol}")
-        if self._hub.has(key):
-            pushed = str(self._now_ms() * NS + 274_499)
-            messages.append((key, binary_frame(to_json({"T": topic, "P": pushed, "d": row}))))
+        if not self._hub.has(key):
+            return
+        pushed: Any = str(self._now_ms() * NS + 274_499)
+        if not topic.endswith(".UNIFIED"):
+            pushed = int(pushed)
+            row = row | {name: int(row[name]) for name in STAMPS if isinstance(row.get(name), str)}
+        messages.append((key, binary_frame(to_json({"T": topic, "P": pushed, "d": row}))))
 
     # --------------------------------------------------------------------------------------- sending
 

@@ -145,8 +145,7 @@ class UnifiedStreams:
                 "p": one.price.text(trade.price_ticks), "q": one.size.text(trade.qty_lots),
                 "s": one.symbol, "ti": str(trade.trade_id),
             }  # fmt: skip
-            message = {"T": f"trade.{one.trade_type}", "P": self._now_ns() + 480_904, "d": row}
-            self._hub.push(key, binary_frame(to_json(message)))
+            self._hub.push(key, binary_frame(_message(f"trade.{one.trade_type}", self._now_ns(), row)))
         for word, length in (("1min", "1m"), ("1hour", "1h"), ("1day", "1d")):
             key = ("uta", f"kline.{one.trade_type}.{word}", one.symbol)
             if self._hub.has(key):
@@ -163,8 +162,7 @@ class UnifiedStreams:
             "v": plain(market.qty(candle.volume)),
             "a": plain(candle.turnover * spec.tick_size * spec.lot_size), "S": "false",
         }  # fmt: skip
-        message = {"T": f"kline.{one.trade_type}", "P": self._now_ns(), "d": row}
-        self._hub.push(key, binary_frame(to_json(message)))
+        self._hub.push(key, binary_frame(_message(f"kline.{one.trade_type}", self._now_ns(), row)))
 
     def on_top(self, one: Instrument) -> None:
         """Publish a new best price or size."""
@@ -183,8 +181,7 @@ class UnifiedStreams:
             "l": one.price.text(one.market.last_price_ticks),
             "q": one.size.text(trade.qty_lots) if trade else "0",
         }  # fmt: skip
-        message = {"T": f"ticker.{one.trade_type}", "P": self._now_ns() + 7_701, "d": row}
-        self._hub.push(key, binary_frame(to_json(message)))
+        self._hub.push(key, binary_frame(_message(f"ticker.{one.trade_type}", self._now_ns(), row)))
 
     def _push_part(self, key: Key, one: Instrument, depth: int) -> None:
         market = one.market
@@ -221,8 +218,7 @@ class UnifiedStreams:
             key = ("uta", "funding-fee-all-symbols", "")
             if hub.has(key):
                 rows = [self._funding_row(one) for one in self._listing.of(True)]
-                message = {"T": "funding-fee-all-symbols", "P": self._now_ns(), "d": rows}
-                hub.push(key, binary_frame(to_json(message)))
+                hub.push(key, binary_frame(_message(key[1], self._now_ns(), rows)))
 
     def _push_each(self, topic: str, make: Callable[[Instrument], bytes]) -> None:
         for one in self._listing.of(True):
@@ -236,10 +232,10 @@ class UnifiedStreams:
             "s": one.symbol, "mp": plain(market.mark_price), "ip": plain(market.index_price),
             "oi": str(market.open_interest_lots), "ts": now - now % 1000,
         }  # fmt: skip
-        return to_json({"T": "mark-price", "P": self._now_ns() + 102_278, "d": row})
+        return _message("mark-price", self._now_ns(), row)
 
     def _funding(self, one: Instrument) -> bytes:
-        return to_json({"T": "funding-fee", "P": self._now_ns() + 102_278, "d": self._funding_row(one)})
+        return _message("funding-fee", self._now_ns(), self._funding_row(one))
 
     def _funding_row(self, one: Instrument) -> dict[str, object]:
         due, granularity = one.market.next_funding_ms, one.funding_granularity_ms()
@@ -247,3 +243,8 @@ class UnifiedStreams:
             "s": one.symbol, "fr": plain(one.market.funding_rate), "ft": due - granularity,
             "lfr": plain(one.last_rate()), "nt": due, "gl": granularity, "fc": "0.003", "ff": "-0.003",
         }  # fmt: skip
+
+
+def _message(topic: str, now_ns: int, row: object) -> bytes:
+    """Return a push, spaced as recorded."""
+    return f'{{"T":"{topic}", "P":{now_ns + 102_278}, "d":'.encode() + to_json(row) + b"}"

@@ -163,14 +163,23 @@ class UnifiedViews:
             "O": held.updated_ms * NS,
         }  # fmt: skip
 
-    def balance_push(self, account: Account, product: str, currency: str, now_ms: int) -> dict[str, Any]:
-        """Return a currency's change."""
+    def balance_push(
+        self, account: Account, product: str, currency: str, now_ms: int, version: int
+    ) -> dict[str, Any]:
+        """Return a currency's change; the futures wallet of a classic account tells its margins."""
         row = self.currency(account, product, currency)
         shown: dict[str, Any] = {
             "c": currency, "e": row["equity"], "b": row["balance"], "a": row["available"], "h": row["hold"],
             "U": str(now_ms * NS), "l": row["liability"],
         }  # fmt: skip
-        return shown
+        if product != "perp":
+            return shown
+        sums = self._views.margins(account, currency)
+        return shown | {
+            "E": version, "h": "0", "cOM": "0", "cPM": "0", "cUP": "0", "iFF": "0",
+            "iOM": cut(sums["orders"]), "iPM": cut(sums["positions"]), "iUP": cut(sums["profit"]),
+            "tCM": cut(sums["available"]),
+        }  # fmt: skip
 
 
 def _price(order: Order, one: Instrument) -> str:

@@ -169,7 +169,7 @@ class Views:
         share = profit / abs(cost) if cost else ZERO
         return {
             "id": f"5000000000{account.uid % 1000:03d}{one.number:05d}", "symbol": one.symbol,
-            "autoDeposit": False, "crossMode": margin_mode == "CROSS",
+            "autoDeposit": False, "crossMode": margin_mode == "CROSS", "riskLimitLevel": 1,
             "maintMarginReq": float(round(Decimal(1) / spec.max_leverage / 2, 6)), "riskLimit": 500_000,
             "realLeverage": number(Decimal(leverage)), "delevPercentage": 0.1,
             "openingTimestamp": held.updated_ms, "currentTimestamp": now_ms,
