@@ -112,14 +112,11 @@ class MarketFlow:
                 return
             market.set_background(side, price, self._sizes[index])
             return
+        # Never crosses: whoever stepped into the spread has looked at the other side.
         price = bid - distance if is_bid else ask + distance
         if price <= 0:
             return
-        if is_bid and market.asks.best is not None and price >= market.asks.best:
-            return
-        if not is_bid and market.bids.best is not None and price <= market.bids.best:
-            return
-        if price in side.levels and chance < 0.22 and len(side.keys) > LEVELS_MIN:
+        if chance < 0.22 and price in side.levels and len(side.keys) > LEVELS_MIN:
             market.set_background(side, price, 0)
         else:
             market.set_background(side, price, self._sizes[index])

@@ -161,6 +161,10 @@ class Market:
         total = level.total if level is not None else 0
         if level is not None and total == 0:
             side.drop(price)
+        self._mark(side, price, total)
+
+    def _mark(self, side: BookSide, price: int, total: int) -> None:
+        """Give a change its id and put it into the running batch."""
         self.last_id = next(self.ids)
         if self._first_id == 0:
             self._first_id = self.last_id
@@ -177,6 +181,13 @@ class Market:
                 return
             level = side.level(price)
             level.add_background(lots)
+        elif lots > 0 and len(level.queue) == 1 and type(chunk := level.queue[0]) is list:
+            # Nobody but the crowd is here, as nearly everywhere: front and back of the queue are one chunk.
+            if chunk[0] == lots:
+                return
+            chunk[0] = level.total = lots
+            self._mark(side, price, lots)
+            return
         else:
             now = level.background
             if lots > now:
