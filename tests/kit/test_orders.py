@@ -113,8 +113,9 @@ async def test_refusals(market: Market, transport: str) -> None:
         price = bench.price(bench.touch()[0] * 103 // 100)
         qty = bench.large_qty
         orders: list[Order] = []
+        budget = bench.desk.market.budget
         while len(orders) < 120 and not (orders and orders[-1].state.is_final):
-            await until(lambda: bench.desk.market.budget.order_wait_ms(1) == 0, what="the order limit")
+            await until(lambda: budget.order_wait_ms(1) == budget.wait_ms(1) == 0, what=budget.usage())
             orders.append(bench.rest(transport, side=Side.SELL, qty=qty, price=price))
             await until(lambda: orders[-1].state is not OrderState.PENDING_NEW, what=orders[-1])
         poor = orders[-1]
