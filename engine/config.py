@@ -158,6 +158,8 @@ class VenueSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Of orders that open a position, where orders must say it (KuCoin); 0: 1."""
     key_version: int = 0
     """As the venue lists it for the key, where it has several (KuCoin: 2 or 3); 0: the newest."""
+    twin_connections: bool = False
+    """Two market-data connections for every one: the first copy of an update wins, either may die."""
     credentials: str = ""
     """Name prefix of the key variables; empty: the venue's name in capitals."""
 

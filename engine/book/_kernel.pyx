@@ -272,44 +272,6 @@ cdef class NativeBook:
 
     # -------------------------------------------------------------------------------------- changes
 
-    def take_over(self, NativeBook other not None):
-        """Become what ``other`` is, a LIVE book of the same instrument on another connection; it is EMPTY then.
-
-        Raises:
-            UsageError: the other one is not LIVE, or counts otherwise.
-        """
-        cdef Ladder ladder
-        if other is self or other.state_code != LIVE:
-            raise UsageError(f"{self.name}: only another LIVE book can be taken over")
-        if (
-            other.price_scale != self.price_scale
-            or other.qty_scale != self.qty_scale
-            or other.contract_size != self.contract_size
-        ):
-            raise UsageError(f"{self.name}: {other.name} has other scales")
-        ladder = self.bids
-        self.bids = other.bids
-        other.bids = ladder
-        ladder = self.asks
-        self.asks = other.asks
-        other.asks = ladder
-        self.bid_arrays, other.bid_arrays = other.bid_arrays, self.bid_arrays
-        self.ask_arrays, other.ask_arrays = other.ask_arrays, self.ask_arrays
-        self.bid_horizon = other.bid_horizon
-        self.ask_horizon = other.ask_horizon
-        self.sequence = other.sequence
-        self.joined = other.joined
-        self.dropped_last = other.dropped_last
-        self.venue_utc_ns = other.venue_utc_ns
-        self.recv_mono_ns = other.recv_mono_ns
-        self.recv_utc_ns = other.recv_utc_ns
-        self.updates += other.updates
-        memcpy(self.recent, other.recent, sizeof(self.recent))
-        self.recent_at = other.recent_at
-        self.fall(LIVE, "")
-        other.clear()
-        other.updates = 0
-
     def clear(self):
         """Forget every level; the book is EMPTY."""
         self.bids.size = 0

@@ -87,14 +87,6 @@ class BookLike(Protocol):
         """Tell whether best bid >= best ask."""
         ...
 
-    def take_over(self, other: Any) -> None:
-        """Become what another LIVE book of the same instrument is; that one is EMPTY then.
-
-        Readers see one LIVE book all the time. Raises UsageError where the other is not LIVE or counts
-        otherwise.
-        """
-        ...
-
     def clear(self) -> None:
         """Forget every level; EMPTY."""
         ...

@@ -102,23 +102,6 @@ class PureBook:
         if self.watcher is not None:
             self.watcher.touched(self, False)
 
-    def take_over(self, other: PureBook) -> None:
-        """Become what ``other`` is, a LIVE book of the same instrument; see the kernel."""
-        if other is self or not other.is_live:
-            raise UsageError(f"{self.name}: only another LIVE book can be taken over")
-        mine = (self.price_scale, self.qty_scale, self.contract_size)
-        if (other.price_scale, other.qty_scale, other.contract_size) != mine:
-            raise UsageError(f"{self.name}: {other.name} has other scales")
-        self._sides, other._sides = other._sides, self._sides
-        self._horizon = list(other._horizon)
-        for name in ("sequence", "joined", "dropped_last", "venue_utc_ns", "recv_mono_ns", "recv_utc_ns"):
-            setattr(self, name, getattr(other, name))
-        self.updates += other.updates
-        self.recent = other.recent.copy()
-        self.fall(BookState.LIVE, "")
-        other.clear()
-        other.updates = 0
-
     def clear(self) -> None:
         """Forget every level; the book is EMPTY."""
         for side in self._sides:

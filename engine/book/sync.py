@@ -116,6 +116,25 @@ class BookSync:
             return  # ``tick`` tells
         self._restart(cause, 0 if has_fallen else None)
 
+    def use(self, feed: DepthFeedLike) -> None:
+        """Replay buffered deltas through another connection's feed from now on; ``begin`` comes next."""
+        self._feed = feed
+
+    def follow(self, feed: DepthFeedLike, mono_ns: int) -> None:
+        """Go on with another connection, which feeds the book already: LIVE stays LIVE.
+
+        A book that is not LIVE is synchronised anew on that connection.
+        """
+        self._feed = feed
+        if not self.book.is_live:
+            self.begin("another connection leads")
+            return
+        self._is_up = True
+        self._generation += 1  # what the old connection was asked for need not come any more
+        self._is_requested = self._is_waiting = self._has_fallen_early = False
+        self._clear_buffer()
+        self._live_since_ns = mono_ns
+
     def lost(self, cause: str) -> None:
         """The connection is gone: the book is STALE and nothing is asked for until ``begin``."""
         self._is_up = False

@@ -1,53 +1,54 @@
-"""The life of one market-data connection: subscribe, feed the books, notice silence, start again."""
+"""One subscription plan kept alive: its books, and the one, two or changing connections that feed them.
+
+One connection leads: its snapshots are asked for, its gaps count. Beside it there may be a twin (a second
+connection with the same subscriptions, of which the first copy of each delta wins) or, for a moment, a
+replacement that is opened before the old connection is given up. When the leader goes, a follower that is
+ready leads on, and books that are LIVE stay LIVE; only the loss of the last connection makes them STALE.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import random
 import ssl
-from collections.abc import Awaitable, Callable, Mapping
+import zlib
+from collections.abc import Callable, Mapping
+from typing import Any
 
-import msgspec
-
-from engine.book.l2 import BookLike, DepthFeedLike, new_feed
+from engine.book.l2 import BookLike, DepthFeedLike
 from engine.book.sync import BookSync
+from engine.book.twins import TwinBuffer
 from engine.model.instrument import Instrument
-from engine.model.market import BookState, FundingUpdate, TopOfBook, Trade
+from engine.model.market import BookState, Feed
 from engine.model.ports import Clock
-from engine.session.resubscriber import Resubscriber
+from engine.session.market_link import LinkOwner, MarketLink, MarketTaps
 from engine.session.snapshots import SnapshotDesk
 from engine.telemetry import events
-from engine.telemetry.log import EventLog, redact
-from engine.transport.reconnect import Backoff, ConnectionBudget
-from engine.transport.websocket import SessionDown, SessionUp, WebSocketSession
-from engine.venues.base import (
-    AskingForSnapshots,
-    ConnectionPlan,
-    ControlReply,
-    Handshake,
-    MarketDataAdapter,
-    PlannedShutdown,
-    Welcome,
-)
+from engine.telemetry.histogram import Histogram, merge
+from engine.telemetry.log import EventLog
+from engine.transport.reconnect import ConnectionBudget
+from engine.transport.websocket import SessionDown
+from engine.venues.base import ConnectionPlan, MarketDataAdapter
 
-SUBSCRIBE_TIMEOUT_NS = 10_000_000_000
-QUARANTINE_LOGGED_MAX = 20
-
-
-class MarketTaps(msgspec.Struct):
-    """Who hears what beside the books; calls must be quick."""
-
-    on_trade: Callable[[Trade], None]
-    on_top: Callable[[TopOfBook], None]
-    on_funding: Callable[[FundingUpdate], None]
+HANDOVER_NS = 1_000_000_000
+"""A replacement serves beside the old connection for this long, so that nothing is between the two."""
+ROTATION_TIMEOUT_S = 30.0
+ROTATION_PAUSE_NS = 60_000_000_000
+ROTATION_POLL_S = 0.05
 
 
 class MarketSession:
-    """One connection of a venue product's market data.
+    """The connections of one plan of a venue product's market data, and the synchronisers of its books.
 
     Args:
         books: universal symbol to book, for the plan's depth routes.
         desk: answers snapshot requests (not where snapshots come on the stream), and asks for addresses.
         stale_after_ms: a connection silent for this long makes its books STALE.
+        has_twins: keep two connections.
+
+    Attributes:
+        on_live: told of a book that became LIVE.
+        promotions: how often a follower took the lead.
     """
 
     def __init__(
@@ -66,118 +67,76 @@ class MarketSession:
         generator: random.Random,
         buffer_frames_max: int,
         stale_after_ms: int,
+        has_twins: bool = False,
     ) -> None:
         self.plan = plan
         self._adapter = adapter
-        self._taps = taps
+        self._books = books
         self._desk = desk
+        self._taps = taps
         self._clock = clock
         self._log = log
+        self._tls = tls
+        self._budget = budget
+        self._random = generator
         self._stale_after_ns = stale_after_ms * 1_000_000
-        self.feed: DepthFeedLike | None = None
-        self._syncs: dict[int, BookSync] = {}
-        self._announced: set[int] = set()
         self._instruments = {books[name].book_id: instruments[name] for _, name in plan.depth_routes}
-        self.on_live: Callable[[BookLike], None] | None = None
-        self._acks_wanted = 0
-        self._acks_deadline_ns = 0
-        self._is_dropping = False
+        self._announced: set[int] = set()
         self._is_stopping = False
-        if plan.depth_routes:
-            self.feed = new_feed(adapter.schema)
-            self.feed.on_attention = self._attend
-        self.session = WebSocketSession(
-            name=plan.name,
-            url=self._address,
-            rules=plan.rules,
-            clock=clock,
-            backoff=Backoff(200, 15_000, generator),
-            budget=budget,
-            on_message=self._on_message,
-            on_up=self._on_up,
-            on_down=self._on_down,
-            on_quarantine=self._on_quarantine,
-            sink=self.feed,
-            tls=tls,
-            greeting=lambda: plan.subscribe,
-            greets_late=plan.awaits_welcome,
-        )
-        self._resubscriber: Resubscriber | None = None
-        if self.feed is None:
+        self._rows: Any = None
+        self._made = 0
+        self._counted = {"messages": 0, "reconnects": 0, "quarantined": 0}
+        self._retired_ns = Histogram()
+        self._rotation: asyncio.Task[None] | None = None
+        self._rotate_not_before_ns = 0
+        self.on_live: Callable[[BookLike], None] | None = None
+        self.promotions = 0
+        self._owner = LinkOwner(self._up, self._ready, self._down, self._attend, self._leaving)
+        self.leader: MarketLink | None = None
+        self.links = [self._new_link()]
+        if has_twins:
+            self.links.append(self._new_link())
+        self._syncs: dict[int, BookSync] = {}
+        self._twins: dict[int, TwinBuffer] = {}
+        feed = self.links[0].feed
+        if feed is None:
             return
-        is_in_band = adapter.schema.is_in_band
-        request = desk.request
-        if is_in_band:
-            self._resubscriber = Resubscriber(
-                adapter.depth_request, self.session.reserve_send, self.session.send, self.session.drop,
-                self._instruments.__getitem__, clock, log,
-                adapter.snapshot_message if isinstance(adapter, AskingForSnapshots) else None,
-            )  # fmt: skip
-            request = self._resubscriber.request
-        for route, universal in plan.depth_routes:
+        for _, universal in plan.depth_routes:
             book = books[universal]
-            self.feed.add(route, book)
+            self._twins[book.book_id] = TwinBuffer(book)
             self._syncs[book.book_id] = BookSync(
-                book, self.feed, request, self._changed, frames_max=buffer_frames_max, is_in_band=is_in_band
-            )
+                book, feed, self._request, self._changed, frames_max=buffer_frames_max,
+                is_in_band=adapter.schema.is_in_band,
+            )  # fmt: skip
 
-    def _address(self) -> str | Awaitable[str | None]:
-        return self.plan.url if self.plan.handshake is None else self._dial(self.plan.handshake)
-
-    async def _dial(self, handshake: Handshake) -> str | None:
-        """Ask the venue where to connect; its liveness rule holds for that connection."""
-        dial = await self._desk.ask_address(handshake)
-        self.session.heartbeat = dial.heartbeat or self.plan.rules.heartbeat
-        return dial.url
+    def _new_link(self) -> MarketLink:
+        name = self.plan.name if self._made == 0 else f"{self.plan.name}.{self._made}"
+        self._made += 1
+        link = MarketLink(
+            name, self.plan, self._adapter, self._instruments, self._books, self._desk, self._taps,
+            self._owner, clock=self._clock, log=self._log, tls=self._tls, budget=self._budget,
+            generator=self._random,
+        )  # fmt: skip
+        if link.feed is not None:
+            link.feed.rows = self._rows
+        return link
 
     # ----------------------------------------------------------------------------------------- life
 
     def start(self) -> None:
         """Connect and keep connected."""
-        self.session.start()
+        for link in self.links:
+            link.start()
 
     async def stop(self) -> None:
         """Close."""
         self._is_stopping = True
-        if self._resubscriber is not None:
-            await self._resubscriber.stop()
-        await self.session.stop()
+        if self._rotation is not None:
+            self._rotation.cancel()
+            await asyncio.gather(self._rotation, return_exceptions=True)
+        await asyncio.gather(*[link.stop() for link in self.links])
         for sync in self._syncs.values():
             sync.lost("stopped")
-
-    @property
-    def syncs(self) -> list[BookSync]:
-        """Return the synchronisers of this connection's books."""
-        return list(self._syncs.values())
-
-    def _on_up(self, event: SessionUp) -> None:
-        self._acks_wanted = len(self.plan.subscribe)
-        self._acks_deadline_ns = self._clock.mono_ns() + SUBSCRIBE_TIMEOUT_NS
-        self._is_dropping = False
-        self._log.emit(events.SESSION_CONNECTED, session=event.session, epoch=event.epoch)
-        if not self._acks_wanted:
-            self._begin()
-
-    def _begin(self) -> None:
-        """Every subscription is acknowledged: from here on a snapshot can be joined."""
-        self._acks_deadline_ns = 0
-        for sync in self._syncs.values():
-            sync.begin("connected, waiting for a snapshot")
-
-    def _on_down(self, event: SessionDown) -> None:
-        self._acks_deadline_ns = 0
-        if self._resubscriber is not None:
-            self._resubscriber.lost()
-        for sync in self._syncs.values():
-            sync.lost(f"connection lost: {event.reason}")
-        if event.was_up or event.retry_ms < 1_000:
-            self._log.emit(
-                events.SESSION_LOST,
-                session=event.session,
-                epoch=event.epoch,
-                reason=redact(event.reason),
-                retry_ms=event.retry_ms,
-            )
 
     def tick(self, mono_ns: int) -> None:
         """Look after the slow things; call it several times a second."""
@@ -185,19 +144,174 @@ class MarketSession:
             sync.tick(mono_ns)
             if book_id not in self._announced and sync.book.is_live:
                 self._changed(sync, "")
-        if self._acks_deadline_ns and mono_ns > self._acks_deadline_ns and self.session.is_open:
-            self._acks_deadline_ns = 0
-            self.session.drop("a subscription was not answered")
-        if self.session.is_open and mono_ns - self.session.last_mono_ns > self._stale_after_ns:
+        for link in self.links:
+            link.tick(mono_ns)
+        for twins in self._twins.values():
+            if twins.has_waited_too_long(mono_ns):
+                twins.force()
+                twins.clear()
+        leader = self.leader
+        if leader is None:
+            return
+        if mono_ns - leader.session.last_mono_ns > self._stale_after_ns:
+            self._on_silence(leader, mono_ns)
+        elif self._is_due(leader, mono_ns):
+            self.rotate("near its lifetime")
+
+    def _on_silence(self, leader: MarketLink, mono_ns: int) -> None:
+        for link in self.links:
+            is_fresh = mono_ns - link.session.last_mono_ns <= self._stale_after_ns
+            if link is not leader and link.is_ready and is_fresh:
+                leader.session.drop("silent, and its twin is not")
+                return
+        for sync in self._syncs.values():
+            if sync.book.state is BookState.LIVE:
+                sync.distrust("connection silent")
+
+    # -------------------------------------------------------------------------------------- leading
+
+    def _up(self, link: MarketLink) -> None:
+        self._count_feeds()
+
+    def _ready(self, link: MarketLink) -> None:
+        if self.leader is not None and self.leader is not link and self.leader.is_ready:
+            return  # it follows
+        self.leader = link
+        for sync in self._syncs.values():
+            assert link.feed is not None
+            sync.use(link.feed)
+            sync.begin("connected, waiting for a snapshot")
+
+    def _down(self, link: MarketLink, event: SessionDown) -> None:
+        if link is self.leader:
+            follower = next((each for each in self.links if each.is_ready), None)
+            if follower is None:
+                self.leader = None
+            else:
+                self._promote(follower, f"connection lost: {event.reason}")
+        if self.leader is None:
             for sync in self._syncs.values():
-                if sync.book.state is BookState.LIVE:
-                    sync.distrust("connection silent")
+                sync.lost(f"connection lost: {event.reason}")
+        self._gone(link)
 
-    # --------------------------------------------------------------------------------------- events
+    def _promote(self, follower: MarketLink, cause: str) -> None:
+        """Let a follower lead: books that are LIVE stay so, the others are synchronised on it."""
+        self.leader = follower
+        self.promotions += 1
+        self._log.emit(events.SESSION_PROMOTED, session=follower.name, cause=cause)
+        now = self._clock.mono_ns()
+        for sync in self._syncs.values():
+            assert follower.feed is not None
+            sync.follow(follower.feed, now)
 
-    def _attend(self, book: BookLike, code: int, payload: bytes) -> None:
+    def _gone(self, link: MarketLink) -> None:
+        """A connection brings nothing more: what it brought early is brought by the others, or missing."""
+        self._count_feeds()
+        if link.feed is not None:
+            for twins in self._twins.values():
+                twins.forget(link.feed)
+
+    def _count_feeds(self) -> None:
+        feeds = max(1, sum(link.is_up for link in self.links))
+        for sync in self._syncs.values():
+            sync.book.feeds = feeds
+
+    # ------------------------------------------------------------------------------------- rotation
+
+    def _leaving(self, link: MarketLink) -> None:
+        if link is self.leader:
+            self.rotate("the venue announced a shutdown")
+        else:
+            link.session.drop("the venue announced a shutdown")
+
+    def _is_due(self, leader: MarketLink, mono_ns: int) -> bool:
+        """Tell whether a connection is old enough to be replaced, spread by name: not all go at once."""
+        lifetime_s = self.plan.rules.lifetime_s
+        if not lifetime_s or mono_ns < self._rotate_not_before_ns:
+            return False
+        share = 0.85 + 0.1 * (zlib.crc32(leader.name.encode()) % 1000) / 1000
+        return mono_ns - leader.opened_ns > lifetime_s * share * 1e9
+
+    def rotate(self, reason: str) -> None:
+        """Replace the leading connection: another one is opened and serves beside it, then it is closed."""
+        if self._rotation is None and self.leader is not None and not self._is_stopping:
+            task = asyncio.get_running_loop().create_task(
+                self._rotate(self.leader, reason), name=f"rotation {self.plan.name}"
+            )
+            task.add_done_callback(self._rotated)
+            self._rotation = task
+
+    def _rotated(self, task: asyncio.Task[None]) -> None:
+        self._rotation = None
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._log.emit(
+                events.TASK_FAILED, task=task.get_name(), error=f"{type(error).__name__}: {error}"[:300],
+                retry_s=ROTATION_PAUSE_NS / 1e9,
+            )  # fmt: skip
+
+    async def _rotate(self, old: MarketLink, reason: str) -> None:
+        self._rotate_not_before_ns = self._clock.mono_ns() + ROTATION_PAUSE_NS
+        self._log.emit(events.ROTATION_STARTED, session=old.name, cause=reason)
+        twin = next((link for link in self.links if link is not old and link.is_ready), None)
+        if twin is not None:  # the twin leads; the old connection is made anew and follows
+            self._promote(twin, reason)
+            old.session.drop(reason)
+            self._log.emit(events.ROTATION_COMPLETED, session=twin.name, old=old.name)
+            return
+        new = self._new_link()
+        self.links.append(new)
+        new.start()
+        deadline_ns = self._clock.mono_ns() + int(ROTATION_TIMEOUT_S * 1e9)
+        while self._clock.mono_ns() < deadline_ns and self.leader is old and not self._may_hand_over(new):
+            await asyncio.sleep(ROTATION_POLL_S)
+        if self.leader is old and self._may_hand_over(new):
+            self._promote(new, reason)
+        done = self.leader is new
+        await self._retire(old if done else new)
+        if done:
+            self._log.emit(events.ROTATION_COMPLETED, session=new.name, old=old.name)
+        else:
+            self._log.emit(events.ROTATION_FAILED, session=old.name, cause="the replacement was not ready")
+
+    def _may_hand_over(self, new: MarketLink) -> bool:
+        has_served = new.is_ready and self._clock.mono_ns() - new.ready_ns >= HANDOVER_NS
+        return has_served and not any(len(twins) for twins in self._twins.values())
+
+    async def _retire(self, link: MarketLink) -> None:
+        """Close a connection that does not lead; its counters stay in the sums."""
+        await link.stop()
+        self.links.remove(link)
+        self._gone(link)
+        for name in self._counted:
+            self._counted[name] += getattr(link.session, name)
+        if link.feed is not None:
+            merge(self._retired_ns, link.feed.wire_to_book_ns)
+
+    # ---------------------------------------------------------------------------------------- books
+
+    def _request(self, sync: BookSync, delay_ms: int) -> None:
+        if self.leader is not None:
+            self.leader.request(sync, delay_ms)
+
+    def _attend(self, link: MarketLink, book: BookLike, code: int, payload: bytes) -> None:
         now = self._clock
-        self._syncs[book.book_id].on_attention(code, payload, now.mono_ns(), now.utc_ns())
+        if code == Feed.AHEAD:
+            assert link.feed is not None
+            self._twins[book.book_id].hold(link.feed, payload, now.mono_ns(), now.utc_ns())
+            self._listen(self._moved)
+        elif code != Feed.BUFFER or self.leader in (None, link):
+            self._syncs[book.book_id].on_attention(code, payload, now.mono_ns(), now.utc_ns())
+
+    def _listen(self, moved: Callable[[BookLike], None] | None) -> None:
+        """Hear of every applied delta while something waits for it, and of none otherwise."""
+        for link in self.links:
+            if link.feed is not None:
+                link.feed.on_update = moved
+
+    def _moved(self, book: BookLike) -> None:
+        self._twins[book.book_id].drain()
+        if not any(len(twins) for twins in self._twins.values()):
+            self._listen(None)
 
     def _changed(self, sync: BookSync, cause: str) -> None:
         book = sync.book
@@ -216,6 +330,7 @@ class MarketSession:
                 )
             return
         self._announced.discard(book.book_id)
+        self._twins[book.book_id].clear()
         if self._is_stopping:
             return
         self._log.emit(
@@ -226,48 +341,46 @@ class MarketSession:
             sequence=book.sequence,
         )
 
-    def _on_message(self, payload: bytes, mono_ns: int, utc_ns: int) -> None:
-        for event in self._adapter.decode_market(payload, mono_ns, utc_ns):
-            if isinstance(event, TopOfBook):
-                self._taps.on_top(event)
-            elif isinstance(event, Trade):
-                self._taps.on_trade(event)
-            elif isinstance(event, FundingUpdate):
-                self._taps.on_funding(event)
-            elif isinstance(event, ControlReply):
-                self._on_control(event)
-            elif isinstance(event, Welcome):
-                self.session.greet()
-            elif isinstance(event, PlannedShutdown):
-                self._on_shutdown()
+    # ---------------------------------------------------------------------------------------- views
 
-    def _on_control(self, reply: ControlReply) -> None:
-        if self._resubscriber is not None and self._resubscriber.heard(reply):
-            return
-        if reply.error is not None:
-            self._log.emit(
-                events.SUBSCRIPTION_REFUSED,
-                session=self.plan.name,
-                request_id=reply.request_id,
-                error=redact(reply.error),
-            )
-            return  # the deadline of the acknowledgements decides what follows
-        if self._acks_wanted:
-            self._acks_wanted -= 1
-            if self._acks_wanted == 0:
-                self._begin()
+    @property
+    def syncs(self) -> list[BookSync]:
+        """Return the synchronisers of the plan's books."""
+        return list(self._syncs.values())
 
-    def _on_shutdown(self) -> None:
-        if not self._is_dropping:
-            self._is_dropping = True
-            self._log.emit(events.SHUTDOWN_ANNOUNCED, session=self.plan.name)
-            self.session.drop("the venue announced a shutdown")
+    @property
+    def feeds(self) -> list[DepthFeedLike]:
+        """Return the depth feeds of all connections."""
+        return [link.feed for link in self.links if link.feed is not None]
 
-    def _on_quarantine(self, payload: bytes, error: Exception) -> None:
-        if self.session.quarantined <= QUARANTINE_LOGGED_MAX:
-            self._log.emit(
-                events.SESSION_QUARANTINED,
-                session=self.plan.name,
-                error=f"{type(error).__name__}: {error}"[:300],
-                raw=redact(payload[:200].decode("utf-8", "backslashreplace")),
-            )
+    def wire_to_book(self) -> Histogram:
+        """Return one histogram of bytes received to book readable, of all connections that were."""
+        total = Histogram()
+        merge(total, self._retired_ns)
+        for feed in self.feeds:
+            merge(total, feed.wire_to_book_ns)
+        return total
+
+    def record_to(self, rows: Any) -> None:
+        """Append applied levels to ``rows``, whichever connection brings them."""
+        self._rows = rows
+        for feed in self.feeds:
+            feed.rows = rows
+
+    @property
+    def messages(self) -> int:
+        """Return how many messages all connections have received."""
+        return self._sum("messages")
+
+    @property
+    def reconnects(self) -> int:
+        """Return how often a connection was made again."""
+        return self._sum("reconnects")
+
+    @property
+    def quarantined(self) -> int:
+        """Return how many messages were set aside."""
+        return self._sum("quarantined")
+
+    def _sum(self, name: str) -> int:
+        return self._counted[name] + sum(int(getattr(link.session, name)) for link in self.links)

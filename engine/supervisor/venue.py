@@ -17,7 +17,8 @@ from engine.model.instrument import Instrument, Product
 from engine.model.market import BookState, FundingUpdate, TopOfBook, Trade
 from engine.model.ports import Clock
 from engine.recorder.recorder import Recorder
-from engine.session.market_session import MarketSession, MarketTaps
+from engine.session.market_link import MarketTaps
+from engine.session.market_session import MarketSession
 from engine.session.order_gateway import punish
 from engine.session.parts import ask_parts
 from engine.session.snapshots import SnapshotDesk
@@ -31,6 +32,8 @@ from engine.venues.base import ConnectionPlan, Endpoints, MarketDataAdapter, Top
 
 LISTING_TIMEOUT_S = 10.0
 TRADES_KEPT = 200
+TRADE_IDS_KEPT = 2_000
+"""Per instrument, to know a print again."""
 
 
 class VenueProduct:
@@ -83,6 +86,7 @@ class VenueProduct:
         self.taps = MarketTaps(self._on_trade, self._on_top, self._on_funding)
         self.tops: dict[str, TopOfBook] = {}
         self.trades: dict[str, deque[Trade]] = {}
+        self._trade_ids: dict[str, dict[int, None]] = {}
         self.funding: dict[str, FundingUpdate] = {}
         self.connects = connects
         self._recorder = recorder
@@ -180,6 +184,7 @@ class VenueProduct:
             self.books[universal] = book
             self._by_book_id[book.book_id] = instrument
             self.trades[universal] = deque(maxlen=TRADES_KEPT)
+            self._trade_ids[universal] = {}
             if self._recorder is not None:
                 self._recorder.describe(book.book_id, instrument)
         self._log.emit(
@@ -225,9 +230,10 @@ class VenueProduct:
             generator=self._random,
             buffer_frames_max=market_data.buffer_frames_max,
             stale_after_ms=market_data.stale_after_ms,
+            has_twins=self._config.venues[self.venue].twin_connections,
         )
-        if self._recorder is not None and session.feed is not None:
-            session.feed.rows = self._recorder.deltas
+        if self._recorder is not None and session.feeds:
+            session.record_to(self._recorder.deltas)
             session.on_live = self._record_whole
         return session
 
@@ -267,15 +273,26 @@ class VenueProduct:
     # ----------------------------------------------------------------------------------------- data
 
     def _on_trade(self, trade: Trade) -> None:
+        """Take a print once: twins bring it twice, and so does a replaced connection for a moment."""
+        seen = self._trade_ids[trade.universal]
+        if trade.trade_id in seen:
+            return
+        seen[trade.trade_id] = None
+        if len(seen) > TRADE_IDS_KEPT:
+            del seen[next(iter(seen))]
         self.trades[trade.universal].append(trade)
         if self._recorder is not None:
             self._recorder.record_trade(self.venue, trade)
 
     def _on_top(self, top: TopOfBook) -> None:
-        self.tops[top.universal] = top
+        known = self.tops.get(top.universal)
+        if known is None or (top.venue_utc_ns or 0) >= (known.venue_utc_ns or 0):
+            self.tops[top.universal] = top
 
     def _on_funding(self, funding: FundingUpdate) -> None:
-        self.funding[funding.universal] = funding
+        known = self.funding.get(funding.universal)
+        if known is None or funding.venue_utc_ns >= known.venue_utc_ns:
+            self.funding[funding.universal] = funding
 
     def instrument(self, universal: str) -> Instrument:
         """Return a served instrument; raises InstrumentUnknown with the nearest names."""
@@ -289,7 +306,7 @@ class VenueProduct:
     @property
     def messages(self) -> int:
         """Return how many messages all connections have received."""
-        return sum(session.session.messages for session in self.sessions)
+        return sum(session.messages for session in self.sessions)
 
     @property
     def is_whole(self) -> bool:
@@ -312,8 +329,7 @@ class VenueProduct:
         """Return one histogram of wire-to-book latency over all connections."""
         total = Histogram()
         for session in self.sessions:
-            if session.feed is not None:
-                merge(total, session.feed.wire_to_book_ns)
+            merge(total, session.wire_to_book())
         return total
 
     def quote_rows(self, universals: tuple[str, ...] = ()) -> list[dict[str, Any]]:
@@ -388,8 +404,8 @@ class VenueProduct:
             "books": len(self.books),
             "live": self.live_books,
             "messages": self.messages,
-            "reconnects": sum(session.session.reconnects for session in self.sessions),
-            "quarantined": sum(session.session.quarantined for session in self.sessions),
+            "reconnects": sum(session.reconnects for session in self.sessions),
+            "quarantined": sum(session.quarantined for session in self.sessions),
             "gaps": sum(sync.gaps for sync in syncs),
             "resyncs": sum(sync.resyncs for sync in syncs),
             "rejected": sum(sync.rejected for sync in syncs),

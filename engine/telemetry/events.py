@@ -126,6 +126,18 @@ SESSION_QUARANTINED = _event(
 SUBSCRIPTION_REFUSED = _event(
     "subscription.refused", "error", "The venue refused a subscription.", "session", "request_id", "error"
 )
+SESSION_PROMOTED = _event(
+    "session.promoted", "info", "Another connection of the same plan leads now.", "session", "cause"
+)
+ROTATION_STARTED = _event(
+    "rotation.started", "info", "A replacement is opened before the connection is closed.", "session", "cause"
+)
+ROTATION_COMPLETED = _event(
+    "rotation.completed", "info", "The replacement serves; the old connection is closed.", "session", "old"
+)
+ROTATION_FAILED = _event(
+    "rotation.failed", "warning", "No replacement could be opened; tried again later.", "session", "cause"
+)
 SHUTDOWN_ANNOUNCED = _event(
     "shutdown.announced", "info", "The venue will close this connection; it is replaced.", "session"
 )

@@ -186,38 +186,6 @@ def test_too_many_early_frames_are_shed_oldest_first(maker: tuple[Any, Any]) -> 
 
 
 @pytest.mark.parametrize("maker", MAKERS)
-def test_a_book_is_taken_over_whole(maker: tuple[Any, Any]) -> None:
-    first, second = World(DIALECTS[0], 5, maker), World(DIALECTS[0], 6, maker)
-    for _ in range(20):
-        second.emit()
-        second.deliver(0)
-    old, new = first.book, second.book
-    expected = (new.sequence, new.depth(0).tolist(), new.depth(1).tolist(), new.horizon(0), new.horizon(1))
-    updates = old.updates + new.updates
-    old.take_over(new)
-    assert old.is_live
-    taken = (old.sequence, old.depth(0).tolist(), old.depth(1).tolist(), old.horizon(0), old.horizon(1))
-    assert taken == expected
-    assert old.updates == updates
-    assert (new.state, new.levels(0), new.updates) == (BookState.EMPTY, 0, 0)
-    second.feeds[0].remove(DIALECTS[0].route)
-    second.feeds[0].add(DIALECTS[0].route, old)
-    second.emit()
-    assert second.feeds[0].feed_code((second.queues[0] or deque()).popleft()) == Feed.APPLIED
-    assert old.sequence == second.venue.last
-    with pytest.raises(UsageError, match="LIVE"):
-        old.take_over(new)
-    with pytest.raises(UsageError, match="LIVE"):
-        old.take_over(old)
-    other = maker[0]("Y", PRICE_SCALE + 1, QTY_SCALE, 1, DIALECTS[0].contract_size)
-    other.begin_sync()
-    other.load_snapshot(second.venue.rest())
-    other.accept_snapshot()
-    with pytest.raises(UsageError, match="other scales"):
-        old.take_over(other)
-
-
-@pytest.mark.parametrize("maker", MAKERS)
 def test_the_tape_holds_what_was_applied(maker: tuple[Any, Any]) -> None:
     world = World(DIALECTS[1], 5, maker)
     world.book.tape = []

@@ -17,7 +17,8 @@ from websockets.asyncio.server import ServerConnection, serve
 import engine.session.resubscriber as desk_module
 from engine.book.l2 import BookLike, new_book
 from engine.model.instrument import Instrument, InstrumentStatus, Product
-from engine.session.market_session import MarketSession, MarketTaps
+from engine.session.market_link import MarketTaps
+from engine.session.market_session import MarketSession
 from engine.session.snapshots import SnapshotDesk
 from engine.telemetry.clock import SystemClock
 from engine.telemetry.log import EventLog
@@ -171,7 +172,7 @@ async def test_nothing_outlives_the_connection(bench: Bench) -> None:
         await bench.venue.socket.close()
     await bench.until(lambda: bench.venue.connections == 2)
     await bench.until(lambda: all(book.is_live for book in bench.books.values()))
-    resubscriber = bench.session._resubscriber
+    resubscriber = bench.session.links[0].resubscriber
     assert resubscriber is not None
     await bench.until(lambda: not resubscriber._tasks)
     assert not resubscriber._waiting

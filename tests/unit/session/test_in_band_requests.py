@@ -18,7 +18,8 @@ import engine.book.sync as sync_module
 import engine.session.resubscriber as desk_module
 from engine.book.l2 import BookLike, new_book
 from engine.model.instrument import Instrument, InstrumentStatus, Product
-from engine.session.market_session import MarketSession, MarketTaps
+from engine.session.market_link import MarketTaps
+from engine.session.market_session import MarketSession
 from engine.session.snapshots import SnapshotDesk
 from engine.telemetry.clock import SystemClock
 from engine.telemetry.log import EventLog
