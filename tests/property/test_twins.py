@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from engine.book.l2 import COMPILED, new_book, new_feed
 from engine.book.pure import PureBook, PureDepthFeed
 from engine.book.twins import TwinBuffer
-from engine.model.errors import UsageError
 from engine.model.market import BookState, Feed
 from tests.property.depth_dialects import DIALECTS, KUCOIN_FUTURES, KUCOIN_SPOT, Dialect
 from tests.property.test_depth_dialects import PRICE_SCALE, QTY_SCALE, Exchange
