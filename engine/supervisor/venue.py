@@ -277,9 +277,10 @@ class VenueProduct:
         seen = self._trade_ids[trade.universal]
         if trade.trade_id in seen:
             return
-        seen[trade.trade_id] = None
-        if len(seen) > TRADE_IDS_KEPT:
-            del seen[next(iter(seen))]
+        if trade.trade_id:  # prints without a number cannot be told from copies
+            seen[trade.trade_id] = None
+            if len(seen) > TRADE_IDS_KEPT:
+                del seen[next(iter(seen))]
         self.trades[trade.universal].append(trade)
         if self._recorder is not None:
             self._recorder.record_trade(self.venue, trade)
