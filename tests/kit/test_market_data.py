@@ -35,8 +35,8 @@ async def test_books_are_the_exchanges(market: Market, tmp_path: Path) -> None:
             await assert_equal(bench)
         health = bench.rig.venue(bench.universal).health()
         assert (health["gaps"], health["rejected"]) == (0, 0)
-        # The simulated classic streams split a batch into frames of one level, bids first: between two of them
-        # a book may look crossed. It falls, is repaired, and never says LIVE with such prices.
+        # The simulated classic streams split a batch into frames of one level, bids first: between two of
+        # them a book may look crossed. It falls, is repaired, and never says LIVE with such prices.
         assert health["crossed"] == 0 or market.streams == "classic"
         assert health["quarantined"] == 0
 
