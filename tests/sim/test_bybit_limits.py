@@ -23,7 +23,7 @@ ORDER = {
 @pytest.fixture
 async def rig() -> AsyncIterator[Rig]:
     """Return a rig with the venue's own limits and a clock that stands still."""
-    async with Rig(Settings(time_scale=100.0), ManualSimClock()) as running:
+    async with Rig(Settings(time_scale=15.0), ManualSimClock()) as running:
         yield running
 
 
@@ -124,7 +124,7 @@ def test_how_long_a_silent_connection_lives(target: str, seconds: float) -> None
 
 
 async def test_a_silent_connection_is_closed_and_a_pinging_one_is_not(rig: Rig) -> None:
-    silent = await rig.socket("private", query="?max_active_time=30s")  # 0.3 s at this time scale
+    silent = await rig.socket("private", query="?max_active_time=30s")  # two seconds at this scale
     alive = await rig.socket("private", query="?max_active_time=30s")
 
     async def ping() -> None:

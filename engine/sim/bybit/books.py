@@ -12,8 +12,9 @@ from __future__ import annotations
 import json
 
 from engine.sim.bybit.instruments import Instrument
+from engine.sim.bybit.window import Rows, Window
 from engine.sim.faultpoints import FaultPoints
-from engine.sim.market import BookSide
+from engine.sim.model import Batch
 from engine.sim.sockets import text_frame
 
 PACE_MS = {1: 10, 50: 20, 200: 100, 1000: 200}
@@ -41,12 +42,26 @@ class DepthStream:
         self.held: bytes | None = None
         self._seen_id = 0
         self._linear_head = one.is_linear and depth != 1
-        self._bids: dict[int, int] = {}
-        self._asks: dict[int, int] = {}
+        self._due_ms = 0
+        self._bids = Window(one.market.bids, depth)
+        self._asks = Window(one.market.asks, depth)
 
-    def _now(self, side: BookSide) -> dict[int, int]:
-        levels, sign = side.levels, side.sign
-        return {(price := sign * key): levels[price].total for key in side.keys[: -self.depth - 1 : -1]}
+    def is_due(self, now_ms: int) -> bool:
+        """Tell whether the stream's pace allows a message now, and count it as used.
+
+        Late ticks do not slow a stream down: the next message is due by the schedule.
+        """
+        pace_ms = PACE_MS[self.depth]
+        if now_ms < self._due_ms <= now_ms + pace_ms:
+            return False
+        following = self._due_ms + pace_ms
+        self._due_ms = following if now_ms < following <= now_ms + pace_ms else now_ms + pace_ms
+        return True
+
+    def note(self, batch: Batch) -> None:
+        """Hear what a batch has published."""
+        self._bids.note(batch.bids)
+        self._asks.note(batch.asks)
 
     def advance(self, now_ms: int) -> str | None:
         """Move on to the book as it is; return the message, None when nothing visible changed.
@@ -57,16 +72,14 @@ class DepthStream:
         if market.last_id == self._seen_id:
             return None
         self._seen_id = market.last_id
-        bids, asks = self._now(market.bids), self._now(market.asks)
-        if bids == self._bids and asks == self._asks:
+        bids, asks = self._bids.advance(), self._asks.advance()
+        if not bids and not asks:
             return None
-        before_bids, before_asks = self._bids, self._asks
-        self._bids, self._asks = bids, asks
         self.update_id += 1
         if self.depth == 1:
             return self._whole(now_ms)
         market.note_number(self.update_id)
-        return self._message("delta", _changes(before_bids, bids, -1), _changes(before_asks, asks, 1), now_ms)
+        return self._message("delta", bids, asks, now_ms)
 
     def snapshot(self, now_ms: int) -> str:
         """Return what the stream shows, whole, with the number of its latest message."""
@@ -74,20 +87,20 @@ class DepthStream:
 
     def restart(self, now_ms: int) -> str:
         """Begin again at ``u`` 1, as after a restart of the venue's service."""
-        market = self.one.market
-        self._bids, self._asks = self._now(market.bids), self._now(market.asks)
+        self._bids.advance()
+        self._asks.advance()
         self.update_id = 1
         if self.depth > 1:
-            market.note_number(1)
+            self.one.market.note_number(1)
         return self._whole(now_ms)
 
     def repeat(self, now_ms: int) -> str:
         """Return the latest snapshot again, same ``u``: level 1 does so after three silent seconds."""
         return self._whole(now_ms)
 
-    def levels(self, limit: int) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+    def levels(self, limit: int) -> tuple[Rows, Rows]:
         """Return the best levels shown, bids and asks."""
-        return list(self._bids.items())[:limit], list(self._asks.items())[:limit]
+        return self._bids.rows(limit), self._asks.rows(limit)
 
     def disguised(self, now_ms: int) -> str:
         """Return five levels of the whole book that call themselves a delta (a fault)."""
@@ -95,11 +108,9 @@ class DepthStream:
         return self._message("delta", bids, asks, now_ms)
 
     def _whole(self, now_ms: int) -> str:
-        return self._message("snapshot", list(self._bids.items()), list(self._asks.items()), now_ms)
+        return self._message("snapshot", self._bids.rows(), self._asks.rows(), now_ms)
 
-    def _message(
-        self, kind: str, bids: list[tuple[int, int]], asks: list[tuple[int, int]], now_ms: int
-    ) -> str:
+    def _message(self, kind: str, bids: Rows, asks: Rows, now_ms: int) -> str:
         self.sent_ms = now_ms
         one = self.one
         sequence = one.market.last_id if self.depth == 1 else one.market.published_id
@@ -112,16 +123,10 @@ class DepthStream:
         )
 
 
-def _rows(one: Instrument, levels: list[tuple[int, int]]) -> str:
+def _rows(one: Instrument, levels: Rows) -> str:
     """Return the inside of a JSON array of levels; a deleted one has the bare size ``"0"``."""
     price, size = one.price.text, one.size.text
     return ",".join([f'["{price(at)}","{size(lots) if lots else 0}"]' for at, lots in levels])
-
-
-def _changes(before: dict[int, int], after: dict[int, int], sign: int) -> list[tuple[int, int]]:
-    changed = {price: lots for price, lots in after.items() if before.get(price) != lots}
-    changed |= {price: 0 for price in before if price not in after}
-    return sorted(changed.items(), key=lambda row: sign * row[0])
 
 
 def spoiled(faults: FaultPoints, stream: DepthStream, payload: bytes, now_ms: int) -> list[bytes]:

@@ -89,6 +89,12 @@ class BybitVenue:
             for one in self.listing.all
             for stream in (DepthStream(one, depth) for depth in PACE_MS)
         }
+        self._followers = {
+            one.market: [
+                self.books[one.category, f"orderbook.{depth}.{one.symbol}"] for depth in PACE_MS if depth > 1
+            ]
+            for one in self.listing.all
+        }
         gate, limits = Gate(exchange.accounts, now_ms), Limits(now_ms, settings.time_scale)
         self.limits = limits
         trading = Trading(exchange, self.listing, now_ms, self._race)
@@ -141,7 +147,9 @@ class BybitVenue:
         """Hear that best price or quantity changed: level 1 follows by the clock."""
 
     def on_batch(self, market: Market, batch: Batch) -> None:
-        """Hear the batch that was just closed: depth streams follow by the clock."""
+        """Hear the batch that was just closed: depth streams note it and follow by the clock."""
+        for stream in self._followers[market]:
+            stream.note(batch)
 
     def on_order(self, event: OrderEvent) -> None:
         """Hear a change of an account's order."""
@@ -252,7 +260,7 @@ class BybitVenue:
         now = self._clock.now_ms()
         for key in [key for key, listeners in self.hub.listeners.items() if listeners]:
             stream = self.books.get(key)
-            if stream is not None and not 0 <= now - stream.sent_ms < PACE_MS[stream.depth]:
+            if stream is not None and stream.is_due(now):
                 self._advance(key, stream, now)
         self._tickers.tick(now)
         self.finish_round()
