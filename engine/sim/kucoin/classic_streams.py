@@ -104,38 +104,46 @@ class ClassicStreams:
     def on_trade(self, one: Instrument, trade: Print) -> None:
         """Publish a trade and the candles that it changed."""
         self._traded[one] = trade
-        side = "sell" if trade.buyer_is_maker else "buy"
-        taker, maker = (one.order_id(first + trade.trade_id) for first in (800_000_000, 900_000_000))
-        price, time_ns = one.price.text(trade.price_ticks), trade.traded_ms * NS
         if one.is_futures:
-            key = ("futures", f"/contractMarket/execution:{one.symbol}", one.symbol)
-            if self._hub.has(key):
-                row: dict[str, Any] = {
-                    "symbol": one.symbol, "sequence": trade.trade_id, "side": side,
-                    "size": one.lots(trade.qty_lots), "price": price, "takerOrderId": taker,
-                    "makerOrderId": maker, "tradeId": str(trade.trade_id), "ts": time_ns,
-                }  # fmt: skip
-                self._push(key, "match", row, sn=trade.trade_id)
-            key = ("futures", f"/contractMarket/ticker:{one.symbol}", one.symbol)
-            if self._hub.has(key):
-                row = {"side": side, "size": one.lots(trade.qty_lots), "price": price, "ts": time_ns,
-                       "tradeId": str(trade.trade_id), **self._quotes(one)}  # fmt: skip
-                self._push(key, "ticker", row, sn=one.market.last_id)
+            self._futures_trade(one, trade)
         else:
-            key = ("spot", f"/market/match:{one.symbol}", one.symbol)
-            if self._hub.has(key):
-                row = {
-                    "makerOrderId": maker, "price": price, "sequence": str(trade.trade_id), "side": side,
-                    "size": one.size.text(trade.qty_lots), "symbol": one.symbol, "takerOrderId": taker,
-                    "time": str(time_ns), "tradeId": str(trade.trade_id), "type": "match",
-                }  # fmt: skip
-                self._push(key, "trade.l3match", row)
+            self._spot_trade(one, trade)
         self._candles(one)
+
+    def _spot_trade(self, one: Instrument, trade: Print) -> None:
+        key = ("spot", f"/market/match:{one.symbol}", one.symbol)
+        if self._hub.has(key):
+            taker, maker = _parties(one, trade)
+            row = {
+                "makerOrderId": maker, "price": one.price.text(trade.price_ticks),
+                "sequence": str(trade.trade_id), "side": _side(trade),
+                "size": one.size.text(trade.qty_lots), "symbol": one.symbol, "takerOrderId": taker,
+                "time": str(trade.traded_ms * NS), "tradeId": str(trade.trade_id), "type": "match",
+            }  # fmt: skip
+            self._push(key, "trade.l3match", row)
+
+    def _futures_trade(self, one: Instrument, trade: Print) -> None:
+        shared = {
+            "side": _side(trade), "size": one.lots(trade.qty_lots),
+            "price": one.price.text(trade.price_ticks), "tradeId": str(trade.trade_id),
+            "ts": trade.traded_ms * NS,
+        }  # fmt: skip
+        key = ("futures", f"/contractMarket/execution:{one.symbol}", one.symbol)
+        if self._hub.has(key):
+            taker, maker = _parties(one, trade)
+            row = {"symbol": one.symbol, "sequence": trade.trade_id, "takerOrderId": taker,
+                   "makerOrderId": maker} | shared  # fmt: skip
+            self._push(key, "match", row, sn=trade.trade_id)
+        key = ("futures", f"/contractMarket/ticker:{one.symbol}", one.symbol)
+        if self._hub.has(key):
+            self._push(key, "ticker", self._quotes(one) | shared, sn=one.market.last_id)
 
     def _candles(self, one: Instrument) -> None:
         host, topic = (
             ("futures", "/contractMarket/limitCandle") if one.is_futures else ("spot", "/market/candles")
         )
+        if not self._hub.has_name(topic):
+            return
         for word, length in CANDLES.items():
             key = (host, f"{topic}:{one.symbol}_{word}", one.symbol)
             if not self._hub.has(key):
@@ -289,3 +297,12 @@ class ClassicStreams:
             "volValue": number(day["turnover"]),
         }  # fmt: skip
         self._push(key, "trade.snapshot", {"sequence": str(one.market.published_id), "data": row})
+
+
+def _side(trade: Print) -> str:
+    return "sell" if trade.buyer_is_maker else "buy"
+
+
+def _parties(one: Instrument, trade: Print) -> tuple[str, str]:
+    """Return made-up ids of the taker's and the maker's order: the public does not know whose they are."""
+    return one.order_id(800_000_000 + trade.trade_id), one.order_id(900_000_000 + trade.trade_id)

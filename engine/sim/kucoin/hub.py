@@ -56,17 +56,23 @@ class Hub:
     """Listeners by key.
 
     Attributes:
-        silent: symbols whose topics say nothing (a fault).
+        listeners: connections by key, never an empty set of them. silent: symbols whose topics say nothing (a
+            fault). frames_sent: how many frames were handed out.
     """
 
     def __init__(self) -> None:
         self.listeners: dict[Key, dict[Session, None]] = {}
         self.silent: set[str] = set()
+        self._names: dict[str, int] = {}
         self.frames_sent = 0
 
     def has(self, key: Key) -> bool:
         """Tell whether anybody listens."""
         return key in self.listeners
+
+    def has_name(self, name: str) -> bool:
+        """Tell whether anybody listens to a classic topic of this name, for whatever symbol."""
+        return name in self._names
 
     def push(self, key: Key, frame: bytes, count: int = 1) -> None:
         """Hand one prepared frame (or ``count`` joined ones) to every listener's current round."""
@@ -80,7 +86,11 @@ class Hub:
     def add(self, session: Session, key: Key) -> None:
         """Subscribe."""
         session.keys[key] = None
-        self.listeners.setdefault(key, {})[session] = None
+        if key not in self.listeners:
+            self.listeners[key] = {}
+            name = key[1].partition(":")[0]
+            self._names[name] = self._names.get(name, 0) + 1
+        self.listeners[key][session] = None
 
     def remove(self, session: Session, key: Key) -> None:
         """End a subscription."""
@@ -90,6 +100,10 @@ class Hub:
             listeners.pop(session, None)
             if not listeners:
                 del self.listeners[key]
+                name = key[1].partition(":")[0]
+                self._names[name] -= 1
+                if not self._names[name]:
+                    del self._names[name]
 
     def forget(self, session: Session) -> None:
         """End every subscription of a connection."""
