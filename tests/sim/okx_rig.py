@@ -62,6 +62,9 @@ SPECS = [
 ]  # fmt: skip
 
 
+NUMBERLESS = spec("perp", "BTC-USDC-SWAP", "60000", "0.1", "0.0001", contract_size=D("0.0001"))
+
+
 def sign(name: str, text: str) -> str:
     digest = hmac.new(SECRETS[name].encode(), text.encode(), hashlib.sha256).digest()
     return base64.b64encode(digest).decode()

@@ -253,6 +253,22 @@ async def test_servers_that_are_down(
     assert len(rig.exchange.orders) == is_placed
 
 
+@pytest.mark.parametrize(
+    ("fault", "code", "status"),
+    [
+        ("error_1007_accepted", "51149", 500),
+        ("error_1007_not_accepted", "51054", 500),
+        ("rate_limit_429", "50013", 429),
+    ],
+)
+async def test_other_codes_of_the_same_kind(rig: Rig, fault: str, code: str, status: int) -> None:
+    arm(rig, fault, code=code)
+    got, body, headers = await rig.raw("POST", "/trade/order", body=json.dumps(rig.item()))
+    assert (got, body["code"], body["data"]) == (status, code, [])
+    assert ("Retry-After" in headers) == (status == 429)
+    assert len(rig.exchange.orders) == (fault == "error_1007_accepted")
+
+
 async def test_an_order_is_not_found_for_a_moment(rig: Rig) -> None:
     row = await rig.place()
     arm(rig, "not_found_for_a_moment", SWAP, count=None, age_ms=150)

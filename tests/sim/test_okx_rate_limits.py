@@ -109,7 +109,7 @@ async def test_public_endpoints_are_limited_by_address(rig: Rig) -> None:
         if refused:
             break
     assert set(refused) == {(429, "50011")}
-    assert answers[-1][2]["Retry-After"] == "1"
+    assert "Retry-After" not in answers[-1][2], "nothing of the kind is documented"
 
 
 async def test_some_windows_are_by_instrument(rig: Rig) -> None:

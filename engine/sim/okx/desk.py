@@ -23,6 +23,11 @@ Target = Instrument | OkxError
 """The instrument of an item, or why there is none."""
 
 
+def _timed_out(params: Mapping[str, Any]) -> OkxError:
+    """Return a refusal that says nothing of what happened; ``code`` 51054 and 51149 mean the same."""
+    return OkxError(str(params.get("code", "50004")), "API endpoint request timeout")
+
+
 class NoAnswer(Exception):
     """The connection is cut instead of answered."""
 
@@ -96,13 +101,13 @@ class Desk:
             return request.run()
         if take("drop_request", symbol) is not None:
             raise NoAnswer
-        if take("error_1007_not_accepted", symbol) is not None:
-            raise OkxError("50004", "API endpoint request timeout")
+        if (late := take("error_1007_not_accepted", symbol)) is not None:
+            raise _timed_out(late)
         rows = request.run()
         if take("drop_answer_accepted", symbol) is not None:
             raise NoAnswer
-        if take("error_1007_accepted", symbol) is not None:
-            raise OkxError("50004", "API endpoint request timeout")
+        if (late := take("error_1007_accepted", symbol)) is not None:
+            raise _timed_out(late)
         for name, default_ms in (("slow_answer_accepted", 5000), ("fill_before_ack", 50)):
             if (strike := take(name, symbol)) is not None:
                 self._deliver()

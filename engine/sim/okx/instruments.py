@@ -35,7 +35,8 @@ class Instrument:
 
     Attributes:
         inst_id, inst_type: ``BTC-USDT-SWAP``, ``SWAP``. group: its fee group.
-        code: the integer that WebSocket order entry takes (``instIdCode``).
+        code: the instrument's number. wire_code: the same as ``instIdCode``, which WebSocket order entry
+            takes; None where the venue has not given one.
         contract_size: base units in one contract; 1 for spot.
         underlying, settle: of swaps: index and settlement currency.
         lot: the size step in the wire's unit.
@@ -50,6 +51,8 @@ class Instrument:
         self.inst_type = "SWAP" if self.is_swap else "SPOT"
         self.group = "4" if self.is_swap else "12"
         self.code = FIRST_CODE + number
+        # The venue's list has instruments without a number, which sockets cannot trade; here those in USDC.
+        self.wire_code = None if spec.quote == "USDC" else self.code
         self.contract_size = spec.contract_size
         self.lot = spec.lot_size / spec.contract_size
         self.underlying = f"{spec.base}-{spec.quote}" if self.is_swap else ""
@@ -84,7 +87,8 @@ class Instrument:
         shown: dict[str, Any] = dict.fromkeys(EMPTY_FIELDS, "")
         shown |= {
             "category": "1", "futureSettlement": False, "groupId": self.group,
-            "instId": self.inst_id, "instType": self.inst_type, "instIdCode": self.code, "instCategory": "1",
+            "instId": self.inst_id, "instType": self.inst_type, "instIdCode": self.wire_code,
+            "instCategory": "1",
             "lever": str(spec.max_leverage) if self.is_swap else "10", "listTime": LISTED_MS,
             "lotSz": number_text(self.lot), "minSz": number_text(spec.min_qty / self.contract_size),
             "tickSz": number_text(spec.tick_size), "maxIcebergSz": size, "maxLmtAmt": "20000000",
@@ -113,7 +117,7 @@ class Listing:
     def __init__(self, markets: list[Market]) -> None:
         self.all = [Instrument(market, number) for number, market in enumerate(markets)]
         self.by_id = {one.inst_id: one for one in self.all}
-        self.by_code = {one.code: one for one in self.all}
+        self.by_code = {one.wire_code: one for one in self.all if one.wire_code is not None}
         self.by_market = {one.market: one for one in self.all}
         self.indices = {one.underlying: one for one in reversed(self.all) if one.is_swap}
 

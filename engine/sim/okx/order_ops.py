@@ -61,6 +61,6 @@ class OrderOps:
         self._desk.check_deadline(request.get("expTime"))
         targets = [self._desk.trading.by_code(item) for item in items]
         admitted = self._desk.admit(action, session.account, items, targets)
-        if admitted.faults.take("rate_limit_429", admitted.symbol) is not None:
-            raise OkxError("50011", "Too Many Requests")
+        if (limited := admitted.faults.take("rate_limit_429", admitted.symbol)) is not None:
+            raise OkxError(str(limited.get("code", "50011")), "Too Many Requests")
         return await self._desk.run(admitted)

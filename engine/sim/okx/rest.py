@@ -77,13 +77,14 @@ class RestApi:
                 await asyncio.sleep(delay_s(slow, 1000))
         came_us = time.time_ns() // 1000
         try:
-            if any(faults.take("rate_limit_429") is not None for faults in every):
-                raise OkxError("50011", "Too Many Requests")
+            for faults in every:
+                if (limited := faults.take("rate_limit_429")) is not None:
+                    told = {"code": str(limited.get("code", "50011")), "msg": "Too Many Requests", "data": []}
+                    return web.json_response(told, status=429, headers={"Retry-After": "1"})
             value = await self._answer(request, name, body, came_us)
         except OkxError as error:
             told = {"code": error.code, "msg": error.message, "data": []}
-            headers = {"Retry-After": "1"} if error.status == 429 else {}
-            return web.json_response(told, status=error.status, headers=headers)
+            return web.json_response(told, status=error.status)
         except NoAnswer:
             if request.transport is not None:
                 request.transport.abort()
