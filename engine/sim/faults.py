@@ -14,7 +14,7 @@ SENTENCES: dict[str, str] = {
     "stale_snapshot": "A depth snapshot is served from before the client's first buffered delta.",
     "slow_snapshot": "Depth snapshots take `delay_ms` longer.",
     "snapshot_error": "Depth snapshots are answered with HTTP `status` (default 500).",
-    "restart_depth": "Depth streams begin again unasked: a snapshot whose numbers start over (Bybit).",
+    "restart_depth": "Depth streams begin again unasked: a snapshot whose numbers start over.",
     "reset_sequence": "A depth stream's numbers go back, announced by the chain rule (OKX).",
     "heartbeat_depth": "A depth frame without levels repeats the last number (OKX).",
     "disconnect": "Stream connections are cut without a close frame.",

@@ -12,7 +12,13 @@ from typing import Any
 
 import pytest
 
-from tests.sim.bitmart_rig import BOOKS, DEADLINE_S, MARKETS, Message, Rig, Socket
+from engine.sim.bitmart.topics import futures_public
+from engine.sim.bitmart.wire import build
+from engine.sim.clock import SimClock
+from engine.sim.exchange import Exchange
+from engine.sim.faults import FaultBoard
+from engine.sim.ports import Settings
+from tests.sim.bitmart_rig import BOOKS, DEADLINE_S, MARKETS, SPECS, Message, Rig, Socket
 
 PRODUCTS = ("spot", "perp")
 DEPTHS = {"spot": 100, "perp": 50}
@@ -416,3 +422,16 @@ async def test_every_change_where_no_pace_is_set() -> None:
             while book.version < before + 7:
                 book.apply(await socket.push(BOOKS[product]))
             assert book.levels() == truth(rig, product, book.version)
+
+
+@pytest.mark.parametrize("book_ms", [None, 0, 1000])
+async def test_the_run_sets_the_pace(book_ms: int | None) -> None:
+    exchange = Exchange("bitmart", SPECS, [], SimClock())
+    venue = build(exchange, FaultBoard(), exchange.clock, Settings(book_ms=book_ms)).venue
+    topic = futures_public(venue.listing, BOOKS["perp"])
+    assert topic is not None
+    side = venue.sides["perp"]
+    assert side.feed.stream(topic).pace_ms == (100 if book_ms is None else book_ms)
+    slow = futures_public(venue.listing, BOOKS["perp"].replace("100ms", "200ms"))
+    assert slow is not None
+    assert side.feed.stream(slow).pace_ms == {None: 200, 0: 0, 1000: 1000}[book_ms]

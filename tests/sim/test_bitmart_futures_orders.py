@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from engine.sim.clock import ManualSimClock
 from tests.sim.bitmart_rig import Message, Rig, Socket
 
 BUY, BUY_REDUCE, SELL_REDUCE, SELL = OPEN_LONG, CLOSE_SHORT, CLOSE_LONG, OPEN_SHORT = 1, 2, 3, 4
@@ -269,6 +270,29 @@ async def test_positions_and_wallets_are_pushed(rig: Rig) -> None:
     await market(rig, BUY_REDUCE, 6)
     (row,) = await socket.push("futures/position")
     assert (row["position_type"], row["hold_volume"]) == (2, "0")
+
+
+async def test_both_legs_of_a_hedge_are_pushed(rig: Rig) -> None:
+    await post(rig, "set-position-mode", {"position_mode": "hedge_mode"})
+    socket = await rig.private("perp", "futures/position", "futures/order")
+    await market(rig, OPEN_LONG, 10)
+    await market(rig, OPEN_SHORT, 4)
+    rows = await socket.push("futures/position", lambda rows: len(rows) == 2)
+    assert [(row["position_type"], row["hold_volume"]) for row in rows] == [(1, "10"), (2, "4")]
+    assert {row["position_mode"] for row in rows} == {"hedge_mode"}
+    held = [each for each in socket.seen if each.get("group") == "futures/order" and "data" in each]
+    assert {each["data"][0]["order"]["position_mode"] for each in held} == {"hedge_mode"}
+
+
+async def test_held_positions_are_repeated_every_ten_seconds() -> None:
+    clock = ManualSimClock()
+    async with Rig(clock=clock) as rig:
+        await market(rig, BUY)
+        socket = await rig.private("perp", "futures/position")
+        for _ in range(2):
+            clock.advance(10_000)
+            (row,) = await socket.push("futures/position")
+            assert (row["hold_volume"], row["update_time"]) == ("10", clock.now_ms())
 
 
 async def test_public_calls(rig: Rig) -> None:

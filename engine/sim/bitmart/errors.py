@@ -35,7 +35,6 @@ SPOT: dict[RefusalReason, tuple[int, str]] = {
 }
 FUTURES: dict[RefusalReason, tuple[int, str]] = {
     RefusalReason.MARGIN: (40027, "Insufficient balance"),
-    RefusalReason.DUPLICATE_CLIENT_ID: (40050, "Client OrderId duplicated with existing orders"),
     RefusalReason.UNKNOWN_ORDER: (40037, "The order id is not exist"),
     RefusalReason.REDUCE_ONLY: (40018, "Your position is closed"),
     RefusalReason.MARKET_CLOSED: (40015, "This contract's exchange has been paused"),

@@ -84,7 +84,8 @@ class Feed:
 
     # ------------------------------------------------------------------------------- subscriptions
 
-    def _stream(self, topic: Topic) -> Stream:
+    def stream(self, topic: Topic) -> Stream:
+        """Return the stream of a depth topic, made when first asked for."""
         stream = self.streams.get(topic.name)
         if stream is None:
             assert topic.one is not None
@@ -101,7 +102,7 @@ class Feed:
     def begin(self, session: Session, topic: Topic) -> None:
         """Subscribe, and send what the topic begins with."""
         if topic.kind in ("delta", "whole", "side", "all"):
-            stream = self._stream(topic)
+            stream = self.stream(topic)
             is_new = not self._hub.has(("", topic.name))
             self._exchange.publish(stream.one.market)
             if is_new:
@@ -145,7 +146,7 @@ class Feed:
             for payload in self._first_words(topic):
                 session.send_frame(self._hub.pack(payload))
             return True
-        stream = self._stream(topic)
+        stream = self.stream(topic)
         if self._faults.take("snapshot_error", stream.one.symbol) is not None:
             return False
         self._exchange.publish(stream.one.market)
