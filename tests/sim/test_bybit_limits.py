@@ -127,16 +127,17 @@ async def test_a_silent_connection_is_closed_and_a_pinging_one_is_not(rig: Rig) 
     silent = await rig.socket("private", query="?max_active_time=30s")  # two seconds at this scale
     alive = await rig.socket("private", query="?max_active_time=30s")
 
+    is_over = asyncio.Event()
+
     async def ping() -> None:
-        while True:
+        while not is_over.is_set():
             await alive.ask({"op": "ping"})
 
     pinging = asyncio.create_task(ping())
     await asyncio.wait_for(silent.connection.wait_closed(), 10)
     assert silent.connection.close_code == 1000
-    assert not pinging.done()
-    pinging.cancel()
-    await asyncio.gather(pinging, return_exceptions=True)
+    is_over.set()
+    await pinging
     assert (await alive.ask({"op": "ping"}))["op"] == "pong"
 
 
