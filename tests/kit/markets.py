@@ -48,6 +48,9 @@ class Market:
     streams: str = ""
     """Which public interface serves the market data, where the venue has two; "" is its default."""
 
+    sim: tuple[tuple[str, str], ...] = ()
+    """Keys of the simulated exchange's section, where it is not the one in the box."""
+
     def __str__(self) -> str:
         return f"{self.venue}-{self.product.value}" + (f"-{self.streams}" if self.streams else "")
 
@@ -184,7 +187,7 @@ class Bench:
         def is_roomy() -> bool:
             now_ms = time.time_ns() // 1_000_000
             for window in self.desk.market.budget._windows:
-                if window.rule.kind == "orders":
+                if window.rule.kind == "orders" or window.rule.name.endswith(".place"):
                     window.roll(now_ms)
                     if window.limit - window.count < min(ORDERS_OF_A_TEST, window.limit * 6 // 10):
                         return False
@@ -223,7 +226,8 @@ ORDERS_OF_A_TEST = 12
 async def running(market: Market, tmp_path: Path, rate: int = 100) -> AsyncIterator[Bench]:
     """Run an engine with this market alone, books LIVE and desk ready."""
     section: dict[str, Any] = {"streams": market.streams} if market.streams else {}
-    async with rig(tmp_path, market.universals, rate, venue_name=market.venue, **section) as bench:
+    sim = dict(market.sim)
+    async with rig(tmp_path, market.universals, rate, venue_name=market.venue, sim=sim, **section) as bench:
         yield Bench(market, bench)
 
 
