@@ -203,8 +203,9 @@ class KucoinMarketData:
 class KucoinTrading:
     """Private side of one product of a classic account; implements ``base.TradingAdapter`` and more.
 
-    It dials signed addresses (``SignedDialling``) and amends (``Amending``, ``Renaming``). The account's
-    private stream is the classic socket of the product's host, whatever sockets the market data comes from.
+    It dials signed addresses (``SignedDialling``), amends (``Amending``, ``Renaming``) and lists open futures
+    orders in pages (``Continued``). The account's private stream is the classic socket of the product's
+    host, whatever sockets the market data comes from.
 
     Args:
         product: spot or linear perpetual contracts.
@@ -352,7 +353,7 @@ class KucoinTrading:
         return self._read(target, stamp_ms, "query", 5, is_reserved=True)
 
     def open_orders_http(self, instrument: Instrument | None, stamp_ms: int) -> HttpRequest:
-        """Encode and sign a list of open orders; ``decode_orders`` refuses a page that is not all.
+        """Encode and sign a list of open orders, of futures its first page (see :meth:`continuation`).
 
         Raises:
             UsageError: of all instruments on spot: the venue lists them by instrument.
@@ -367,6 +368,15 @@ class KucoinTrading:
             target += f"&symbol={symbol}" if symbol else ""
             target += f"&pageSize={ORDERS_PAGE}"
         return self._read(target, stamp_ms, "open_orders", 2, is_reserved=True)
+
+    def continuation(
+        self, request: HttpRequest, status: int, body: bytes, stamp_ms: int
+    ) -> HttpRequest | None:
+        """Return the request for the next page of open orders, ``None`` after the last."""
+        if request.label != f"{self._label}.open_orders":
+            return None
+        target = order_entry.next_page(request.target, status, body, "currentPage")
+        return None if target is None else self._read(target, stamp_ms, "open_orders", 2, is_reserved=True)
 
     def cancel_all_http(self, instrument: Instrument, stamp_ms: int) -> HttpRequest:
         """Encode and sign a cancel of every open order of one instrument; the cancels arrive as reports."""

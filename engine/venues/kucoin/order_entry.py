@@ -35,7 +35,7 @@ from engine.model.orders import (
     TimeInForce,
     VenueError,
 )
-from engine.venues.kucoin.endpoints import ORDERS_PAGE, REST_BUDGETS
+from engine.venues.kucoin.endpoints import REST_BUDGETS
 from engine.venues.kucoin.errors import OK, classify, decode_error, error_in, undecodable
 from engine.venues.kucoin.frames import SIDES
 from engine.venues.kucoin.numbers import (
@@ -240,10 +240,9 @@ class _Answer(msgspec.Struct, gc=False):
 
 
 class _Page(msgspec.Struct, gc=False):
-    """A list on futures; a cancel-all names the ids it ended instead."""
+    """A page of a list on futures; a cancel-all names the ids it ended instead."""
 
     items: list[OrderRow] | None = None
-    totalNum: int = 0  # noqa: N815
     cancelledOrderIds: list[str] | None = None  # noqa: N815
 
 
@@ -389,8 +388,8 @@ def decode_orders(
 ) -> list[OrderAck] | VenueError:
     """Decode a list of open orders; orders of instruments that are not known are left out.
 
-    A full page may hide others: it is an UNKNOWN VenueError, never half a list. A cancel-all names at most
-    ids: the list is then empty, and the cancels arrive as reports.
+    A page of several is decoded like a whole: :func:`next_page` tells what follows. A cancel-all names at
+    most ids: the list is then empty, and the cancels arrive as reports.
     """
     if status != 200:
         return decode_error(product, status, body, retry_after)
@@ -408,11 +407,42 @@ def decode_orders(
             if page.items is None and page.cancelledOrderIds is None:
                 raise ProtocolViolation("neither a list of orders nor a cancel-all")
             rows = page.items or []
-            if len(rows) >= ORDERS_PAGE or page.totalNum > len(rows):
-                return undecodable(status, f"{len(rows)} of {page.totalNum} open orders; ask by instrument")
         return [ack_of(row, known[row.symbol]) for row in rows if row.symbol in known]
     except (*DECODE_ERRORS, ProtocolViolation) as why:
         return undecodable(status, why)
+
+
+class _Place(msgspec.Struct, gc=False):
+    """Where a page stands among others; the unified interface has another name for its number."""
+
+    currentPage: int = 0  # noqa: N815
+    pageNumber: int = 0  # noqa: N815
+    totalPage: int = 0  # noqa: N815
+
+
+class _Placed(msgspec.Struct, gc=False):
+    data: _Place
+
+
+_PLACED = msgspec.json.Decoder(_Placed)
+
+
+def next_page(target: str, status: int, body: bytes, parameter: str) -> str | None:
+    """Return the target of the page after this one, ``None`` after the last or where there are none.
+
+    Args:
+        parameter: the query's name for the page's number; it comes last in the targets made here.
+    """
+    if status != 200:
+        return None
+    try:
+        place = _PLACED.decode(body).data
+    except DECODE_ERRORS:
+        return None
+    page = place.currentPage or place.pageNumber
+    if not 0 < page < place.totalPage:
+        return None
+    return f"{target.partition(f'&{parameter}=')[0]}&{parameter}={page + 1}"
 
 
 def ws_result(product: Product, answer: WsAnswer) -> OrderAck | VenueError:

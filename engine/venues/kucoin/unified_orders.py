@@ -33,7 +33,7 @@ from engine.model.orders import (
     OrderType,
     VenueError,
 )
-from engine.venues.kucoin.endpoints import FILLS_PAGE, ORDERS_PAGE, TRADE_TYPES, VENUE
+from engine.venues.kucoin.endpoints import FILLS_PAGE, TRADE_TYPES, VENUE
 from engine.venues.kucoin.errors import decode_error, error_in, undecodable
 from engine.venues.kucoin.frames import SIDES, Stamp
 from engine.venues.kucoin.instruments import universal_currency
@@ -148,7 +148,6 @@ class _Row(msgspec.Struct, gc=False):
 
 class _Page(msgspec.Struct, gc=False):
     items: list[msgspec.Raw]
-    totalNum: int = 0  # noqa: N815
     pageSize: int = 0  # noqa: N815
 
 
@@ -302,14 +301,12 @@ def decode_orders(
     body: bytes,
     retry_after: str | None = None,
 ) -> list[OrderAck] | VenueError:
-    """Decode a list of open orders (a page that hides others is UNKNOWN) or a cancel-all (empty)."""
+    """Decode a page of open orders, or a cancel-all (empty)."""
 
     def decode(data: msgspec.Raw) -> list[OrderAck]:
         page = _PAGE.decode(data)
         if not page.pageSize:  # a cancel-all names the ids that it ended, as far as they ended
             return []
-        if len(page.items) >= ORDERS_PAGE or page.totalNum > len(page.items):
-            raise ProtocolViolation(f"{len(page.items)} of {page.totalNum} open orders; ask by instrument")
         acks = [ack_of(row, known) for row in page.items]
         return [ack for ack in acks if ack is not None]
 

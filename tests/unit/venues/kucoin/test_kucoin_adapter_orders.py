@@ -23,7 +23,7 @@ from engine.model.orders import (
     TimeInForce,
     VenueError,
 )
-from engine.venues.base import Amending, Credentials, Secret, SignedDialling
+from engine.venues.base import Amending, Continued, Credentials, Secret, SignedDialling
 from engine.venues.kucoin.adapter import KucoinTrading
 from engine.venues.kucoin.endpoints import LIVE
 
@@ -457,13 +457,32 @@ def test_open_orders(spot: KucoinTrading, perp: KucoinTrading, sample: Sample) -
     (ack,) = perp.decode_orders(200, sample("http_orders_active_perp"))  # type: ignore[misc]
     assert isinstance(ack, OrderAck)
     assert spot.decode_orders(200, b'{"code":"200000","data":[]}') == []
-    whole = msgspec.json.decode(sample("http_orders_active_perp"))
-    row = whole["data"]["items"][0]
-    for data in ({"totalNum": 2, "items": [row]}, {"totalNum": 100, "items": [row] * 100}):
-        body = {"code": "200000", "data": data}
-        part = perp.decode_orders(200, msgspec.json.encode(body))
-        assert isinstance(part, VenueError)  # there is more than this page
-        assert part.outcome is Outcome.UNKNOWN
+
+
+def test_open_orders_come_in_pages(perp: KucoinTrading, spot: KucoinTrading, btc: Instrument) -> None:
+    assert isinstance(perp, Continued)
+    first = perp.open_orders_http(None, STAMP)
+
+    def page(number: int, total: int) -> bytes:
+        data = {"currentPage": number, "pageSize": 100, "totalNum": 250, "totalPage": total, "items": []}
+        return msgspec.json.encode({"code": "200000", "data": data})
+
+    second = perp.continuation(first, 200, page(1, 3), STAMP + 1)
+    assert second is not None
+    assert second.target == "/api/v1/orders?status=active&pageSize=100&currentPage=2"
+    assert second.is_reserved
+    assert sent(second.headers)["KC-API-TIMESTAMP"] == str(STAMP + 1)
+    third = perp.continuation(second, 200, page(2, 3), STAMP)
+    assert third is not None
+    assert third.target == "/api/v1/orders?status=active&pageSize=100&currentPage=3"
+    assert perp.continuation(third, 200, page(3, 3), STAMP) is None
+    assert perp.continuation(first, 429, page(1, 3), STAMP) is None
+    assert perp.continuation(first, 200, b"<html>", STAMP) is None
+    assert perp.continuation(first, 200, page(0, 0), STAMP) is None
+    fills = perp.fills_http(btc, None, STAMP)  # the newest page is enough
+    assert perp.continuation(fills, 200, page(1, 3), STAMP) is None
+    whole = spot.open_orders_http(btc, STAMP)
+    assert spot.continuation(whole, 200, b'{"code":"200000","data":[]}', STAMP) is None
 
 
 def test_cancel_all(spot: KucoinTrading, perp: KucoinTrading, sample: Sample) -> None:

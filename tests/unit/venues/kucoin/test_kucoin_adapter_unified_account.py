@@ -239,10 +239,13 @@ def test_queries(uni_perp: KucoinUnifiedTrading, xbt: Instrument, sample: Sample
     (listed,) = uni_perp.decode_orders(200, sample("uta_open_list"))  # type: ignore[misc]
     assert listed == ack
     assert uni_perp.decode_orders(200, sample("uta_cancel_all")) == []
-    hidden = sample("uta_open_list").replace(b'"totalNum":1', b'"totalNum":2')
-    part = uni_perp.decode_orders(200, hidden)
-    assert isinstance(part, VenueError)
-    assert part.outcome is Outcome.UNKNOWN
+    first = uni_perp.open_orders_http(xbt, STAMP)
+    more = sample("uta_open_list").replace(b'"totalPage":1', b'"totalPage":2')
+    second = uni_perp.continuation(first, 200, more, STAMP)
+    assert second is not None
+    assert second.target == f"{first.target}&pageNumber=2"
+    assert uni_perp.continuation(first, 200, sample("uta_open_list"), STAMP) is None
+    assert uni_perp.continuation(uni_perp.balances_http(STAMP), 200, more, STAMP) is None
     refused = uni_perp.decode_order(xbt, 200, b'{"code":"112010","msg":"Invalid Unified Account user."}')
     assert isinstance(refused, VenueError)
     assert refused.reason is RejectReason.AUTH
