@@ -118,7 +118,9 @@ class RequestBudget:
                 window.roll(now_ms)
             cost = window.cost(request)
             limit = window.limit if is_reserved else window.unreserved
-            if cost and window.count + cost > limit:
+            # Who is over a limit of weight is refused whatever a request weighs, and asking on earns a ban.
+            is_over = window.is_weight and window.count >= window.limit
+            if is_over or (cost and window.count + cost > limit):
                 self.refused += 1
                 wait = window.ends_ms - now_ms
                 raise NotSent(
@@ -169,10 +171,11 @@ class RequestBudget:
         limit, remaining, reset_ms = (_count(headers.get(name)) for name in names)
         if limit < 1 or not 0 <= remaining <= limit:
             return
+        if remaining == 0 and reset_ms > 0:  # until the refill, which need not wait for our window's end
+            self.block(min(reset_ms, window.rule.window_ms), f"{window.rule.name}: the pool is used up")
+            return
         window.roll(now_ms)
         window.raise_to(now_ms, (limit - remaining) * window.limit // limit)
-        if remaining == 0 and reset_ms > 0:
-            self.block(min(reset_ms, window.rule.window_ms), f"{window.rule.name}: the pool is used up")
 
     def learn_usage(self, usage: Sequence[tuple[str, int]]) -> None:
         """Raise the counts to what an answer says, as (``BudgetRule.name``, count) pairs."""

@@ -88,23 +88,35 @@ async def test_orders_that_take(market: Market, transport: str) -> None:
 
 
 @each_entry
-async def test_time_in_force_and_post_only(market: Market, transport: str) -> None:
+async def test_every_time_in_force_away_from_the_market_and_across_it(market: Market, transport: str) -> None:
     async with shared(market) as bench:
-        for word in ("ioc", "fok"):
-            if word in market.offers.time_in_force:
-                order = bench.rest(transport, time_in_force=TimeInForce(word))
-                await until(lambda order=order: order.state.is_final, what=order)  # type: ignore[misc]
-                assert order.state in (OrderState.EXPIRED, OrderState.CANCELLED, OrderState.REJECTED), order
-                assert order.cum_qty == 0
-        if market.offers.post_only:
-            maker = bench.rest(transport, post_only=True)
-            await reached(maker, OrderState.WORKING)
-            taker = bench.rest(transport, post_only=True, price=bench.price(bench.touch()[1] * 101 // 100))
-            await until(lambda: taker.state.is_final, what=taker)
-            assert taker.cum_qty == 0
-            assert taker.state in (OrderState.REJECTED, OrderState.CANCELLED, OrderState.EXPIRED), taker
-            bench.desk.router.cancel(maker.client_order_id, transport)
-            await reached(maker, OrderState.CANCELLED)
+        for word in market.offers.time_in_force:
+            far = bench.rest(transport, time_in_force=TimeInForce(word))
+            if word == "gtc":
+                await reached(far, OrderState.WORKING)
+                await bench.cancelled(far)
+            else:
+                await until(lambda far=far: far.state.is_final, what=far)  # type: ignore[misc]
+                assert far.state in (OrderState.EXPIRED, OrderState.CANCELLED, OrderState.REJECTED), far
+            assert far.cum_qty == 0
+            across = bench.price(bench.touch()[1] * 101 // 100)
+            taken = bench.rest(transport, time_in_force=TimeInForce(word), price=across)
+            await reached(taken, OrderState.FILLED)
+            await assert_fills_are_the_exchanges(bench, taken)
+
+
+@each_entry
+async def test_post_only(market: Market, transport: str) -> None:
+    market.need(market.offers.post_only, "post-only orders")
+    async with shared(market) as bench:
+        maker = bench.rest(transport, post_only=True)
+        await reached(maker, OrderState.WORKING)
+        taker = bench.rest(transport, post_only=True, price=bench.price(bench.touch()[1] * 101 // 100))
+        await until(lambda: taker.state.is_final, what=taker)
+        assert taker.cum_qty == 0
+        assert taker.state in (OrderState.REJECTED, OrderState.CANCELLED, OrderState.EXPIRED), taker
+        bench.desk.router.cancel(maker.client_order_id, transport)
+        await reached(maker, OrderState.CANCELLED)
 
 
 @each_entry

@@ -44,6 +44,19 @@ def test_a_tenth_is_kept_for_the_way_out() -> None:
     assert budget.usage() == {"weight_1m": "100/100", "orders_10s": "0/5"}
 
 
+def test_over_the_weight_nothing_leaves_whatever_it_weighs() -> None:
+    budget, clock = made()
+    budget.take(request(weight=0, orders=1))
+    budget.learn({"x-weight-1m": "99"})
+    budget.take(request(weight=0, orders=1))
+    budget.learn({"x-weight-1m": "100"})
+    for is_reserved in (False, True):
+        with pytest.raises(NotSent, match=r"weight_1m is used up \(100/"):
+            budget.take(request(weight=0, orders=1, is_reserved=is_reserved))
+    clock.now_ms += MINUTE_MS
+    budget.take(request(weight=0, orders=1))
+
+
 def test_a_refused_request_costs_nothing() -> None:
     budget, _ = made()
     for _ in range(5):
