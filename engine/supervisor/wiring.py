@@ -195,9 +195,9 @@ _VENUES: dict[str, Venue] = {
 def capabilities() -> dict[tuple[str, Product], tuple[Capabilities, Venue]]:
     """Return the capability matrix: what each venue product offers, and how the venue is built."""
     return {
-        (name, product): (made.capabilities[product], made)
+        (name, product): (offers, made)
         for name, made in _VENUES.items()
-        for product in Product
+        for product, offers in made.capabilities.items()
     }
 
 

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import io
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -93,9 +93,14 @@ async def rig(
     rate: int = 100,
     tls: bool = False,
     venue_name: str = "binance",
+    sim: Mapping[str, Any] | None = None,
     **section: Any,
 ) -> AsyncIterator[Rig]:
-    """Run an engine on a fresh exchange, books LIVE and desks ready; ``section`` are keys of the venue's."""
+    """Run an engine on a fresh exchange, books LIVE and desks ready.
+
+    ``section`` are keys of the venue's own section, ``sim`` those of the simulated exchange's, such as
+    ``endpoints`` of one that runs already.
+    """
     config = configuration.load(ROOT / "engine.toml")
     venue = config.venues.get(venue_name, configuration.VenueSection())
     venue = msgspec.structs.replace(venue, **section)
@@ -109,7 +114,10 @@ async def rig(
         config,
         venues={venue_name: msgspec.structs.replace(venue, instruments=instruments, products=products)},
         engine=msgspec.structs.replace(config.engine, data_dir=str(tmp_path / "data"), control_socket=""),
-        sim=msgspec.structs.replace(config.sim, rate=rate, config=str(ROOT / "config" / "sim.toml"), tls=tls),
+        sim=msgspec.structs.replace(
+            config.sim,
+            **{"rate": rate, "config": str(ROOT / "config" / "sim.toml"), "tls": tls, **(sim or {})},
+        ),
         loop=msgspec.structs.replace(config.loop, gc_freeze=False),
     )
     stream = io.StringIO()
