@@ -21,6 +21,7 @@ from engine.venues.base import ControlReply, Topic
 from engine.venues.bybit.adapter import BybitMarketData
 from engine.venues.bybit.endpoints import ARGS_CHARACTERS_MAX, ARGS_PER_REQUEST, LIVE, TEST_REGIONS
 from engine.venues.bybit.frames import trade_number
+from tests.property.depth_dialects import BYBIT
 from tests.unit.venues.bybit.conftest import Known, Sample
 
 ALL = frozenset(Topic)
@@ -359,6 +360,11 @@ def test_documented_sequence(
             assert book.venue_utc_ns == 1012 * 1_000_000
     assert (levels_text(book, 0), levels_text(book, 1)) == ([["97", "2"]], [["98", "2"]])
     assert book.is_live
+
+
+def test_the_schema_is_the_one_that_the_dialect_tests_prove(perp: BybitMarketData) -> None:
+    assert perp.schema == perp.raw_schema() == BYBIT.schema
+    assert perp.schema.is_in_band
 
 
 def test_acknowledgements_and_others_pass_the_kernel(perp: BybitMarketData, sample: Sample) -> None:
