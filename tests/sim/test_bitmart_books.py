@@ -11,6 +11,8 @@ from decimal import Decimal as D
 from typing import Any
 
 import pytest
+from websockets.asyncio.client import connect
+from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
 
 from engine.sim.bitmart.topics import futures_public
 from engine.sim.bitmart.wire import build
@@ -376,6 +378,19 @@ async def test_futures_frames_are_compressed_only_for_those_who_offer_it(rig: Ri
         books = [await each.push(BOOKS["perp"], lambda data: data["bids"]) for each in (plain, offering)]
     assert books[1]["type"] == "update"
     assert not offering.binary
+
+
+async def test_a_window_too_small_for_our_frames_gets_them_plain(rig: Rig) -> None:
+    for bits, deflates in ((9, False), (12, True), (15, True)):
+        small = ClientPerMessageDeflateFactory(server_max_window_bits=bits)
+        async with connect(rig.urls["perp"]["ws_public"], compression=None, extensions=[small]) as connection:
+            await connection.send(json.dumps({"action": "subscribe", "args": [BOOKS["perp"]]}))
+            assert json.loads(await connection.recv())["success"] is True
+            assert json.loads(await connection.recv())["data"]["type"] == "snapshot"
+            assert json.loads(await connection.recv())["data"]["type"] == "update"
+            (session,) = rig.wire.venue.sides["perp"].sockets.sessions
+            assert session.deflates is deflates
+        await rig.settled(lambda: not rig.wire.venue.sides["perp"].sockets.sessions)
 
 
 @pytest.mark.parametrize("name", ["depthIncrease5", "depthIncrease20", "depthIncrease50"])
