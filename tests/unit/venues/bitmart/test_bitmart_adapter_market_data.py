@@ -16,7 +16,8 @@ from engine.model.market import FundingUpdate, Side, TopOfBook, Trade
 from engine.venues.base import AskingForSnapshots, ControlReply, MarketDataAdapter, Topic
 from engine.venues.bitmart.adapter import BitmartMarketData
 from engine.venues.bitmart.endpoints import LIMITS, LIVE, MESSAGE_BYTES_MAX, TOPICS_PER_MESSAGE
-from engine.venues.bitmart.market_data import NO_SEQUENCE, chunks, depth_symbol
+from engine.venues.bitmart.market_data import NO_SEQUENCE, chunks, depth_schema, depth_symbol
+from tests.property.depth_dialects import BITMART_FUTURES, BITMART_SPOT
 
 Sample = Callable[[str], bytes]
 ALL = frozenset(Topic)
@@ -130,6 +131,11 @@ def test_protocols(market: BitmartMarketData) -> None:
     assert market.decode_budgets(b"") == market.rest_budgets
     for request in (market.instruments_request(), market.time_request()):
         assert request.label in {rule.name for rule in market.rest_budgets}
+
+
+def test_the_schemas_are_those_that_the_kernel_is_proven_with() -> None:
+    assert depth_schema(Product.SPOT) == msgspec.structs.replace(BITMART_SPOT.schema, window=100)
+    assert depth_schema(Product.PERP) == BITMART_FUTURES.schema
 
 
 def test_depth_streams_by_name() -> None:
