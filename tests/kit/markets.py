@@ -214,6 +214,7 @@ class Bench:
                 continue
             side = Side.SELL if Decimal(row["qty"]) > 0 else Side.BUY
             text = f"{self.instrument.qty(qty):f}"
+            await self.has_room()
             order = self.desk.place(self.universal, side, text, None, transport="rest", reduce_only=True)
             await until(lambda order=order: order.state is OrderState.FILLED, what=order)  # type: ignore[misc]
 
