@@ -187,9 +187,13 @@ class Bench:
         def is_roomy() -> bool:
             now_ms = time.time_ns() // 1_000_000
             for window in self.desk.market.budget._windows:
-                if window.rule.kind == "orders" or window.rule.name.endswith(".place"):
+                rule = window.rule
+                # where one short window serves every kind of request, that of the orders is not enough
+                is_shared = rule.kind == "weight" and rule.window_ms <= 2_000
+                if is_shared or rule.kind == "orders" or rule.name.endswith(".place"):
                     window.roll(now_ms)
-                    if window.limit - window.count < min(ORDERS_OF_A_TEST, window.limit * 6 // 10):
+                    some = window.limit * 6 // 10
+                    if window.limit - window.count < (some if is_shared else min(ORDERS_OF_A_TEST, some)):
                         return False
             return True
 
