@@ -68,12 +68,11 @@ class _Fills(msgspec.Struct, gc=False):
 
 
 class _Settings(msgspec.Struct, gc=False):
-    """Of the key: ``readOnly``, ``permissions``; of the account: ``unifiedMarginStatus``, ``marginMode``."""
+    """Of the key: ``readOnly``, ``permissions``; of the account: ``unifiedMarginStatus``; or positions."""
 
     readOnly: int | None = None  # noqa: N815 - the wire's names
     permissions: dict[str, list[str]] = {}
     unifiedMarginStatus: int | None = None  # noqa: N815
-    marginMode: str = ""  # noqa: N815
     rows: list[PositionRow] | None = msgspec.field(name="list", default=None)
 
 
@@ -96,6 +95,11 @@ _POSITIONS = msgspec.json.Decoder(_Positions)
 _FILLS = msgspec.json.Decoder(_Fills)
 _SETTINGS = msgspec.json.Decoder(_SettingsAnswer)
 _PAGE = msgspec.json.Decoder(_PageAnswer)
+_RIGHTS = {
+    Product.SPOT: frozenset({"Spot.SpotTrade"}),
+    Product.PERP: frozenset({"ContractTrade.Order", "Derivatives.DerivativesTrade"}),
+}
+"""Either right of a product is enough: the second one of perpetuals is that of unified accounts."""
 _ENCODED = re.compile(r"(?:[A-Za-z0-9._~-]|%[0-9A-Fa-f]{2})+", re.ASCII)
 
 
@@ -222,7 +226,7 @@ def decode_settings(
         if settings.readOnly is not None:
             return _key_problem(product, settings)
         if settings.unifiedMarginStatus is not None:
-            return _account_problem(product, settings)
+            return _account_problem(settings)
         if settings.rows is not None:
             return HEDGE_MODE if any(row.positionIdx for row in settings.rows) else ""
         raise ProtocolViolation("neither a key, an account nor positions")
@@ -233,16 +237,15 @@ def decode_settings(
 def _key_problem(product: Product, settings: _Settings) -> str:
     if settings.readOnly:
         return "the key is read-only; make one that may trade"
-    name, right = ("Spot", "SpotTrade") if product is Product.SPOT else ("ContractTrade", "Order")
-    if settings.permissions and right not in settings.permissions.get(name, []):
-        return f"the key lacks the right {name}.{right}; give it that"
+    needed = _RIGHTS[product]
+    held = {f"{name}.{right}" for name, rights in settings.permissions.items() for right in rights}
+    if held and not held & needed:
+        return f"the key lacks the right {' or '.join(sorted(needed))}; give it that"
     return ""
 
 
-def _account_problem(product: Product, settings: _Settings) -> str:
+def _account_problem(settings: _Settings) -> str:
     """Margin status: 1 classic, 3 and 4 unified 1.0, 5 and 6 unified 2.0."""
     if settings.unifiedMarginStatus not in (3, 4, 5, 6):
         return "the account is a classic one; upgrade it to a unified account"
-    if product is Product.PERP and settings.marginMode == "ISOLATED_MARGIN":
-        return "the account is in isolated margin mode; switch it to cross or portfolio margin"
     return ""

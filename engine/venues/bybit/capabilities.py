@@ -14,7 +14,7 @@ CAPABILITIES = {
         funding=() if product is Product.SPOT else ("rate", "settlement", "mark", "index", "open interest"),
         reduce_only=product is Product.PERP,
         amend=True,
-        notes="" if product is Product.SPOT else "USDT and USDC perpetuals, one-way mode, cross margin",
+        notes="" if product is Product.SPOT else "USDT and USDC perpetuals, one-way mode",
     )
     for product in Product
 }

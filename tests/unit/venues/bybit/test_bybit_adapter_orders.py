@@ -556,7 +556,6 @@ def test_the_account_check_has_three_questions(
         ("http_key_info", b'"readOnly":0', b'"readOnly":1', "read-only"),
         ("http_key_info", b'"Order",', b"", "ContractTrade.Order"),
         ("http_account_info", b'"unifiedMarginStatus":6', b'"unifiedMarginStatus":1', "unified"),
-        ("http_account_info", b"REGULAR_MARGIN", b"ISOLATED_MARGIN", "isolated"),
     ],
 )
 def test_accounts_that_must_not_be_traded(
@@ -567,8 +566,16 @@ def test_accounts_that_must_not_be_traded(
     problem = perp.decode_account_check(200, body.replace(old, new))
     assert isinstance(problem, str)
     assert word in problem
-    fine_on_spot = word in ("ContractTrade.Order", "isolated")
-    assert (spot.decode_account_check(200, body.replace(old, new)) == "") is fine_on_spot
+    is_fit_for_spot = word == "ContractTrade.Order"
+    assert (spot.decode_account_check(200, body.replace(old, new)) == "") is is_fit_for_spot
+
+
+def test_either_right_for_perpetuals_is_enough(perp: BybitTrading, sample: Sample) -> None:
+    body = sample("http_key_info").replace(
+        b'"ContractTrade":["Order","Position"]', b'"Derivatives":["DerivativesTrade"]'
+    )
+    assert b"ContractTrade" not in body
+    assert perp.decode_account_check(200, body) == ""
 
 
 def test_a_key_without_the_right_for_spot(spot: BybitTrading, sample: Sample) -> None:
