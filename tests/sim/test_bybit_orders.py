@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from engine.sim.ports import Settings
 from tests.sim.bybit_rig import Rig
 
 SPOT = {"category": "spot", "qty": "0.001", "price": "59000"}
@@ -380,3 +381,20 @@ async def test_the_wallet_is_one(rig: Rig) -> None:
     named = await rig.get("/account/wallet-balance", "alice", accountType="UNIFIED", coin="BTC")
     assert [row["coin"] for row in named["result"]["list"][0]["coin"]] == ["BTC"]
     assert (await rig.get("/account/wallet-balance", "alice", accountType="SPOT"))["retCode"] == 10001
+
+
+async def test_a_strict_run_refuses_what_nothing_reads() -> None:
+    async with Rig(Settings(strict=True)) as rig:
+        refused = await rig.place(colour="blue")
+        assert (refused["retCode"], refused["retMsg"]) == (10001, "params error: unknown field colour")
+        await placed(rig, orderLinkId="a", reduceOnly=False, timeInForce="GTC", positionIdx=0)
+        body = {"category": "linear", "symbol": "BTCUSDT", "orderLinkId": "a"}
+        assert (await rig.post("/order/amend", body | {"qty": "0.02", "side": "Buy"}))["retCode"] == 10001
+        assert (await rig.post("/order/cancel", body | {"qty": "0.02"}))["retCode"] == 10001
+        assert (await rig.post("/order/cancel", body))["retCode"] == 0
+
+
+async def test_the_dead_man_switch_is_not_for_everyone(rig: Rig) -> None:
+    answer = await rig.post("/order/disconnected-cancel-all", {"product": "DERIVATIVES", "timeWindow": 40})
+    assert answer["retCode"] == 10005
+    assert (await rig.get("/account/query-dcp-info", "alice"))["result"] == {"dcpInfos": []}

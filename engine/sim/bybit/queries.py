@@ -54,6 +54,7 @@ class Queries:
         self._levels = book
         self.settings: dict[str, Callable[[Account, Item], Any]] = {
             "/position/set-leverage": self._set_leverage, "/position/switch-mode": self._switch_mode,
+            "/order/disconnected-cancel-all": self._set_dead_man,
         }  # fmt: skip
 
     def public(self) -> dict[str, Callable[[Query], Any]]:
@@ -74,6 +75,7 @@ class Queries:
             "/position/list": (self._positions, 50), "/order/realtime": (self._orders.realtime, 50),
             "/order/history": (self._orders.history, 50), "/execution/list": (self._orders.executions, 50),
             "/asset/coin/query-info": (lambda query: {"rows": []}, 5),
+            "/account/query-dcp-info": (lambda query: {"dcpInfos": []}, 50),
         }  # fmt: skip
 
     # --------------------------------------------------------------------------------------- public
@@ -243,3 +245,10 @@ class Queries:
         if str(item.get("mode")) != "0":
             raise wrong("position mode: only one-way is offered")
         raise BybitError(110025, "Position mode has not been modified")
+
+    def _set_dead_man(self, account: Account, item: Item) -> Any:
+        """Refuse the dead-man switch: it is for institutions that asked for it, and these accounts have not.
+
+        UNCONFIRMED: the code, which the documentation does not tell.
+        """
+        raise BybitError(10005, "Permission denied, DCP is not enabled for this account.")

@@ -29,6 +29,16 @@ NOT_OFFERED = (
     "slippageTolerance", "orderIv", "mmp", "bboSideType",
 )  # fmt: skip
 """Conditional and other orders that this exchange does not have: refused, never silently dropped."""
+_NAMES = {"category", "symbol", "orderId", "orderLinkId", "orderFilter"}
+KNOWN = {
+    "create": _NAMES - {"orderId"} | {
+        "side", "orderType", "qty", "price", "timeInForce", "positionIdx", "reduceOnly", "closeOnTrigger",
+        "marketUnit", "isLeverage", "smpType", *NOT_OFFERED,
+    },
+    "amend": _NAMES - {"orderFilter"} | {"qty", "price", *NOT_OFFERED},
+    "cancel": _NAMES,
+}  # fmt: skip
+"""The documented fields of each request."""
 _DECIMAL = re.compile(r"[0-9]{1,18}(\.[0-9]{1,18})?")
 
 Item = Mapping[str, Any]
@@ -65,6 +75,13 @@ def choice(item: Item, name: str, known: Mapping[str, str] | tuple[str, ...], de
     if not isinstance(value, str) or value not in known:
         raise wrong(f"params error: {name[0].upper()}{name[1:]} invalid")
     return value
+
+
+def check_known(action: str, item: Item) -> None:
+    """Refuse fields that nothing reads and the venue would only ignore; raises BybitError."""
+    unknown = set(item) - KNOWN[action]
+    if unknown:
+        raise wrong(f"params error: unknown field {sorted(unknown)[0]}")
 
 
 def check_fields(item: Item, one: Instrument) -> None:

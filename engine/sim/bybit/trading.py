@@ -36,31 +36,35 @@ class Trading:
     """Executes order requests.
 
     Args:
+        is_strict: refuse fields that the venue would only ignore.
         race: called before a cancel; True when the order was just filled, so that the cancel comes too late.
     """
 
     def __init__(
         self, exchange: Exchange, listing: Listing, now_ms: Callable[[], int],
-        race: Callable[[Order, Instrument], bool],
+        race: Callable[[Order, Instrument], bool], is_strict: bool = False,
     ) -> None:  # fmt: skip
         self._exchange = exchange
         self._listing = listing
         self._now_ms = now_ms
         self._race = race
+        self._is_strict = is_strict
         self._link_ids: set[tuple[str, str, str]] = set()
         self.actions: dict[str, Callable[[Account, Item], dict[str, Any]]] = {
             "create": self.create, "amend": self.amend, "cancel": self.cancel,
         }  # fmt: skip
 
-    def instrument(self, item: Item) -> Instrument:
+    def instrument(self, action: str, item: Item) -> Instrument:
         """Return the instrument of a request; raises BybitError."""
+        if self._is_strict:
+            rules.check_known(action, item)
         return self._listing.one(category_of(item), str(item.get("symbol", "")))
 
     # --------------------------------------------------------------------------------------- create
 
     def create(self, account: Account, item: Item) -> dict[str, Any]:
         """Place an order; raises BybitError."""
-        one = self.instrument(item)
+        one = self.instrument("create", item)
         side: Literal["BUY", "SELL"] = (
             "BUY" if rules.choice(item, "side", ("Buy", "Sell")) == "Buy" else "SELL"
         )
@@ -188,7 +192,7 @@ class Trading:
 
     def cancel(self, account: Account, item: Item) -> dict[str, Any]:
         """Cancel an order; raises BybitError."""
-        one = self.instrument(item)
+        one = self.instrument("cancel", item)
         order = self._open(account, item, one, "cancel")
         if not self._race(order, one):
             self._cancel(order, one)
@@ -208,7 +212,7 @@ class Trading:
 
         UNCONFIRMED: whether the queue place survives (not documented); here less at the same price keeps it.
         """
-        one = self.instrument(item)
+        one = self.instrument("amend", item)
         rules.check_fields(item, one)
         order = self._open(account, item, one, "replace")
         price, lots = order.price_ticks, order.qty_lots

@@ -97,7 +97,7 @@ class BybitVenue:
         }
         gate, limits = Gate(exchange.accounts, now_ms), Limits(now_ms, settings.time_scale)
         self.limits = limits
-        trading = Trading(exchange, self.listing, now_ms, self._race)
+        trading = Trading(exchange, self.listing, now_ms, self._race, settings.strict)
         self.private = PrivateFeed(
             self.hub, self._views, ledger, self.listing, self.faults, now_ms, self.wake
         )
