@@ -110,6 +110,11 @@ CLASSIC_RULES = ConnectionRules(
 TOPICS_PER_MESSAGE = 100
 
 PRIVATE_RULES = CLASSIC_RULES
+PUSH_PING = b'{"id":"ping","type":"ping","op":"ping","timestamp":1700000000000}'
+"""The venue's SDK says ``op`` on the unified account stream, the documents ``type``: both are said."""
+PUSH_RULES = msgspec.structs.replace(
+    UNIFIED_RULES, heartbeat=msgspec.structs.replace(_HEARTBEAT, ping_text=PUSH_PING)
+)
 TRADE_RULES = ConnectionRules(
     heartbeat=_ORDER_HEARTBEAT,
     messages_per_s=100,

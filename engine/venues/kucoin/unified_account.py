@@ -27,10 +27,10 @@ from engine.venues.kucoin.endpoints import (
     FILLS_PAGE,
     GIVE_UP_MS,
     ORDERS_PAGE,
-    PING,
+    PUSH_PING,
+    PUSH_RULES,
     TRADE_RULES,
     TRADE_TYPES,
-    UNIFIED_RULES,
     VALIDITY_MS,
     VENUE,
 )
@@ -58,7 +58,7 @@ class KucoinUnifiedTrading:
     venue = VENUE
     validity_ms = VALIDITY_MS
     give_up_ms = GIVE_UP_MS
-    private_rules = UNIFIED_RULES
+    private_rules = PUSH_RULES
     trade_rules = TRADE_RULES
 
     def __init__(
@@ -222,7 +222,7 @@ class KucoinUnifiedTrading:
     def private_subscribe(self, request_id: str, stamp_ms: int) -> tuple[bytes, ...]:
         """Return a ping: the subscriptions follow as ``ToSend`` once the venue has welcomed us."""
         self._decoder.begin(request_id)
-        return (PING,)
+        return (PUSH_PING,)
 
     def listen_key_request(self) -> HttpRequest | None:
         """Return the token request without a good stamp; see :meth:`signed_listen_key_request`."""

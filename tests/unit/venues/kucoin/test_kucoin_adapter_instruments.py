@@ -143,6 +143,19 @@ def test_sizes_of_the_samples_are_exact(known: dict[str, Instrument], lots: int)
         _assert_exact(each, lots)
 
 
+@given(units=st.integers(min_value=1, max_value=10**15))
+def test_any_quantity_goes_out_exactly_or_not_at_all(known: dict[str, Instrument], units: int) -> None:
+    for each in known.values():
+        try:
+            text = qty_out(units, each)
+        except UsageError:
+            assert each.settle is not None
+            assert units % each.lot_size, "whole lots can always be said"
+        else:
+            assert qty_in(text, each) == units
+            assert Decimal(text) * each.contract_size == each.qty(units)
+
+
 def _listings(folder: Path) -> Iterator[tuple[Product, bytes]]:
     """Yield every published listing; its numbers reach the decoder as they are written."""
     paths = {"/api/v1/contracts/active": Product.PERP, "/api/v2/symbols/{symbol}": Product.SPOT}
