@@ -80,6 +80,12 @@ class MarketDataSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     snapshot_timeout_ms: int = 5_000
     stale_after_ms: int = 5_000
     """A LIVE book without any message on its connection for this long is STALE."""
+    audit_interval_ms: int = 10_000
+    """One book of a venue product is compared with a REST answer every so often; 0 = never."""
+    silence_floor_ms: int = 5_000
+    """A topic's learnt silence budget is never shorter. A silent topic is audited, not believed dead."""
+    silence_ceiling_ms: int = 60_000
+    """Nor longer, until an audit says that it is merely quiet."""
 
 
 class RecorderSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -195,6 +201,9 @@ _BOUNDS: dict[tuple[str, str], tuple[int, int]] = {
     ("market_data", "snapshot_concurrency"): (1, 64),
     ("market_data", "snapshot_timeout_ms"): (100, 60_000),
     ("market_data", "stale_after_ms"): (100, 3_600_000),
+    ("market_data", "audit_interval_ms"): (0, 3_600_000),
+    ("market_data", "silence_floor_ms"): (200, 3_600_000),
+    ("market_data", "silence_ceiling_ms"): (200, 3_600_000),
     ("recorder", "flush_interval_ms"): (100, 3_600_000),
     ("recorder", "batch_rows"): (1_000, 10_000_000),
     ("recorder", "snapshot_interval_ms"): (0, 3_600_000),
@@ -307,6 +316,8 @@ def _problem(config: Config) -> str | None:
     for topic in config.market_data.topics:
         if topic not in TOPICS:
             return f'market_data.topics: "{topic}" is not a topic; {_nearest(topic, TOPICS)}'
+    if config.market_data.silence_floor_ms > config.market_data.silence_ceiling_ms:
+        return "market_data.silence_floor_ms must not be above market_data.silence_ceiling_ms"
     if "depth" not in config.market_data.topics:
         return 'market_data.topics must contain "depth": books are what everything else stands on'
     if not any(venue.enabled for venue in config.venues.values()):

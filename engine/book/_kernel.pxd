@@ -74,7 +74,7 @@ cdef class NativeBook:
     cdef readonly BookWatcher watcher
     cdef int watch_slot
     cdef public int feeds
-    cdef public list tape
+    cdef public set touched
     cdef int64_t recent[256]
     cdef unsigned char recent_at
     cdef bint had_twins

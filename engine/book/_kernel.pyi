@@ -23,7 +23,7 @@ class NativeBook:
     updates: int
     dropped_last: int
     feeds: int
-    tape: list[bytes] | None
+    touched: set[int] | None
     def __init__(
         self, name: str, price_scale: int, qty_scale: int, book_id: int = 0, contract_size: Decimal = ...
     ) -> None: ...

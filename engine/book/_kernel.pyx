@@ -293,6 +293,7 @@ cdef class NativeBook:
         self.had_twins = False
         self.joined = False
         self.dropped_last = NONE
+        self.touched = None
         self.fall(SYNCING, reason)
 
     def load_snapshot(self, snapshot):
@@ -646,8 +647,6 @@ cdef class DepthFeed(FrameSink):
             if book.crossed():
                 book.fall(STALE, "crossed")
                 outcome = CROSSED
-            if book.tape is not None:
-                book.tape.append(data[:size])
             if outcome == APPLIED and book.watcher is not None:
                 book.watcher.touched(book, True)
             if self.stages:
@@ -1529,6 +1528,7 @@ cdef class DepthFeed(FrameSink):
             book.replace(False, self.ask_side.numbers, self.ask_side.levels)
             book.dropped_last = NONE
             book.venue_utc_ns = 0
+            book.touched = None
         else:
             if self.has_level_ids or self.is_zero_price_void:
                 self.settle(&self.bid_side, book.sequence)
@@ -1538,6 +1538,11 @@ cdef class DepthFeed(FrameSink):
             numbers = self.ask_side.numbers
             for i in range(self.ask_side.levels):
                 book.put(False, numbers[2 * i].mantissa, numbers[2 * i + 1].mantissa)
+            if book.touched is not None:
+                for i in range(self.bid_side.levels):
+                    book.touched.add(self.bid_side.numbers[2 * i].mantissa)
+                for i in range(self.ask_side.levels):
+                    book.touched.add(-self.ask_side.numbers[2 * i].mantissa)
         if self.window:
             book.trim(self.window)
         if self.last_id < book.sequence:

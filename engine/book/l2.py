@@ -48,7 +48,8 @@ class BookLike(Protocol):
         updates: deltas applied since the start.
         dropped_last: final id of the last delta that the snapshot already contained, -1 = none.
         feeds: connections that serve it; with more than one, the first copy of a delta wins.
-        tape: raw frames are appended to it as they are applied, or ``None``; whoever sets it, bounds it.
+        touched: where a set was put here, the prices of deltas are added to it, those of asks negative;
+            ``None`` otherwise, and again after a snapshot or a new beginning.
     """
 
     name: str
@@ -65,7 +66,7 @@ class BookLike(Protocol):
     updates: int
     dropped_last: int
     feeds: int
-    tape: list[bytes] | None
+    touched: set[int] | None
 
     @property
     def state(self) -> BookState:

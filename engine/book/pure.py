@@ -88,7 +88,7 @@ class PureBook:
         self.watcher: PureWatcher | None = None
         self.watch_slot = 0
         self.feeds = 1
-        self.tape: list[bytes] | None = None
+        self.touched: set[int] | None = None
         self.recent: deque[int] = deque(maxlen=256)
         self.had_twins = False
         self._sides = (PureLadder(1), PureLadder(-1))
@@ -120,6 +120,7 @@ class PureBook:
         self.had_twins = False
         self.joined = False
         self.dropped_last = -1
+        self.touched = None
         self.fall(BookState.SYNCING, reason)
 
     def load_snapshot(self, snapshot: BookSnapshot) -> None:
@@ -323,8 +324,6 @@ class PureDepthFeed:
         if book.is_crossed:
             book.fall(BookState.STALE, "crossed")
             outcome = Feed.CROSSED
-        if book.tape is not None:
-            book.tape.append(raw)
         if outcome is Feed.APPLIED and book.watcher is not None:
             book.watcher.touched(book, True)
         if self.stages and mono_ns:
@@ -335,10 +334,13 @@ class PureDepthFeed:
         schema = self._schema
         if delta.is_snapshot:
             book.replace(delta.levels)
+            book.touched = None
         else:
             delta.settle(book.sequence)
             for side, price, qty in delta.levels:
                 book.put(side, price, qty)
+            if book.touched is not None:
+                book.touched.update(-price if side else price for side, price, _ in delta.levels)
         if schema.window:
             book.trim(schema.window)
         if delta.last < book.sequence:

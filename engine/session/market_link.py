@@ -130,7 +130,8 @@ class MarketLink:
             greets_late=plan.awaits_welcome,
         )
         self.resubscriber: Resubscriber | None = None
-        if self.feed is not None and adapter.schema.is_in_band:
+        self._is_in_band = adapter.schema.is_in_band
+        if self.feed is not None:
             self.resubscriber = Resubscriber(
                 adapter.depth_request, self.session.reserve_send, self.session.send, self.session.drop,
                 instruments.__getitem__, clock, log,
@@ -139,7 +140,7 @@ class MarketLink:
 
     def request(self, sync: BookSync, delay_ms: int) -> None:
         """Ask for what a book needs to be synchronised: a snapshot, or its subscription made anew."""
-        if self.resubscriber is not None:
+        if self.resubscriber is not None and self._is_in_band:
             self.resubscriber.request(sync, delay_ms)
         else:
             self._desk.request(sync, delay_ms)

@@ -22,6 +22,7 @@ from engine.model.instrument import Instrument
 from engine.model.market import BookState, Feed
 from engine.model.ports import Clock
 from engine.session.market_link import LinkOwner, MarketLink, MarketTaps
+from engine.session.resubscriber import Resubscriber
 from engine.session.snapshots import SnapshotDesk
 from engine.telemetry import events
 from engine.telemetry.histogram import Histogram, merge
@@ -87,6 +88,7 @@ class MarketSession:
         self._made = 0
         self._counted = {"messages": 0, "reconnects": 0, "quarantined": 0}
         self._retired_ns = Histogram()
+        self._renewals: set[asyncio.Task[None]] = set()
         self._rotation: asyncio.Task[None] | None = None
         self._rotate_not_before_ns = 0
         self.on_live: Callable[[BookLike], None] | None = None
@@ -134,6 +136,9 @@ class MarketSession:
         if self._rotation is not None:
             self._rotation.cancel()
             await asyncio.gather(self._rotation, return_exceptions=True)
+        for task in list(self._renewals):
+            task.cancel()
+        await asyncio.gather(*self._renewals, return_exceptions=True)
         await asyncio.gather(*[link.stop() for link in self.links])
         for sync in self._syncs.values():
             sync.lost("stopped")
@@ -340,6 +345,38 @@ class MarketSession:
             cause=cause,
             sequence=book.sequence,
         )
+
+    def serves(self, book: BookLike) -> bool:
+        """Tell whether this session feeds a book."""
+        return book.book_id in self._syncs
+
+    def distrust(self, book: BookLike, cause: str) -> None:
+        """Synchronise a book anew, whatever it says of itself."""
+        self._syncs[book.book_id].distrust(cause)
+
+    def renew(self, book: BookLike, cause: str) -> None:
+        """Subscribe a book's topic anew, and synchronise the book on it."""
+        self.distrust(book, cause)
+        leader = self.leader
+        if self._adapter.schema.is_in_band or leader is None or leader.resubscriber is None:
+            return  # in-band, the new subscription is what synchronises
+
+        async def renew_topic(link: MarketLink, resubscriber: Resubscriber) -> None:
+            if not await resubscriber.renew_topic(book.book_id):
+                link.session.drop(f"{cause}, and its subscription could not be made anew")
+            else:
+                self.distrust(book, cause)
+
+        task = asyncio.get_running_loop().create_task(
+            renew_topic(leader, leader.resubscriber), name="renew topic"
+        )
+        self._renewals.add(task)
+        task.add_done_callback(self._renewals.discard)
+
+    def drop(self, cause: str) -> None:
+        """Make the leading connection anew."""
+        if self.leader is not None:
+            self.leader.session.drop(cause)
 
     # ---------------------------------------------------------------------------------------- views
 

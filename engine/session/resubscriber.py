@@ -73,6 +73,16 @@ class Resubscriber:
         self._tasks.add(task)
         task.add_done_callback(self._ended)
 
+    async def renew_topic(self, book_id: int) -> bool:
+        """End a book's subscription and make it anew; return whether the venue acknowledged it."""
+        instrument = self._instrument_of(book_id)
+        async with self._slots:
+            await self._ask(instrument, is_wanted=False)
+            refused = await self._ask(instrument, is_wanted=True)
+        if refused is None:
+            self.made_anew += 1
+        return refused is None
+
     def heard(self, reply: ControlReply) -> bool:
         """Take a control reply; return whether it answers one of these requests."""
         waiting = self._waiting.pop(reply.request_id or "", None)

@@ -179,6 +179,7 @@ class Engine:
                         first_book_id=number * BOOK_IDS_PER_PRODUCT,
                         connects=connects,
                         recorder=self.recorder,
+                        has_complete_tops=wiring.capabilities()[name, product][0].complete_tops,
                     )
                 )
 

@@ -17,11 +17,13 @@ from engine.model.instrument import Instrument, Product
 from engine.model.market import BookState, FundingUpdate, TopOfBook, Trade
 from engine.model.ports import Clock
 from engine.recorder.recorder import Recorder
+from engine.session.auditor import Auditor
 from engine.session.market_link import MarketTaps
 from engine.session.market_session import MarketSession
 from engine.session.order_gateway import punish
 from engine.session.parts import ask_parts
 from engine.session.snapshots import SnapshotDesk
+from engine.supervisor.trust import BookTrust
 from engine.telemetry import events
 from engine.telemetry.histogram import Histogram, merge, summary
 from engine.telemetry.log import EventLog
@@ -64,6 +66,7 @@ class VenueProduct:
         first_book_id: int,
         connects: ConnectionBudgets,
         recorder: Recorder | None = None,
+        has_complete_tops: bool = False,
     ) -> None:
         self.venue = adapter.venue
         self.product: Product = adapter.product
@@ -90,6 +93,8 @@ class VenueProduct:
         self.funding: dict[str, FundingUpdate] = {}
         self.connects = connects
         self._recorder = recorder
+        self._has_complete_tops = has_complete_tops
+        self.trust: BookTrust | None = None
         self.state = "starting"
         self.error = ""
         self.is_listed = asyncio.Event()
@@ -210,8 +215,27 @@ class VenueProduct:
         topics = frozenset(Topic(topic) for topic in market_data.topics)
         plans = self.adapter.market_plans(list(self.instruments.values()), topics)
         self.sessions = [self._session(plan) for plan in plans]
+        self.trust = BookTrust(
+            Auditor(
+                self.adapter, self.pool, self.budget, self._clock, self._log,
+                timeout_s=market_data.snapshot_timeout_ms / 1000, books=self.books,
+                instruments=self.instruments, distrust=self._distrust,
+            ),
+            self.books, self.instruments, market_data, self._clock, self._log,
+            distrust=self._distrust,
+            renew=lambda book, cause: self._session_of(book).renew(book, cause),
+            drop=lambda book, cause: self._session_of(book).drop(cause),
+            has_complete_tops=self._has_complete_tops,
+        )  # fmt: skip
         for session in self.sessions:
             session.start()
+        self.trust.start()
+
+    def _session_of(self, book: BookLike) -> MarketSession:
+        return next(session for session in self.sessions if session.serves(book))
+
+    def _distrust(self, book: BookLike, cause: str) -> None:
+        self._session_of(book).distrust(book, cause)
 
     def _session(self, plan: ConnectionPlan) -> MarketSession:
         assert self._desk is not None
@@ -254,6 +278,8 @@ class VenueProduct:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
+        if self.trust is not None:
+            await self.trust.stop()
         if self._desk is not None:
             await self._desk.stop()
         await asyncio.gather(*[session.stop() for session in self.sessions])
@@ -263,6 +289,8 @@ class VenueProduct:
         """Look after sessions and rates; called several times a second."""
         for session in self.sessions:
             session.tick(mono_ns)
+        if self.trust is not None:
+            self.trust.tick(mono_ns)
 
     def suspect(self, cause: str) -> None:
         """Resynchronise every book: the process did not run for a while."""
@@ -286,6 +314,8 @@ class VenueProduct:
             self._recorder.record_trade(self.venue, trade)
 
     def _on_top(self, top: TopOfBook) -> None:
+        if self.trust is not None:
+            self.trust.on_top(top)
         known = self.tops.get(top.universal)
         if known is None or (top.venue_utc_ns or 0) >= (known.venue_utc_ns or 0):
             self.tops[top.universal] = top
@@ -414,6 +444,7 @@ class VenueProduct:
             "snapshots": self._desk.fetched if self._desk else 0,
             "snapshots_failed": self._desk.failed if self._desk else 0,
             "budget": self.budget.usage(),
+            "trust": self.trust.health() if self.trust else None,
             "wire_to_book_ns": summary(self.wire_to_book()),
             "not_live": [
                 {"pair": universal, "state": book.state_name, "reason": book.reason}

@@ -126,6 +126,33 @@ SESSION_QUARANTINED = _event(
 SUBSCRIPTION_REFUSED = _event(
     "subscription.refused", "error", "The venue refused a subscription.", "session", "request_id", "error"
 )
+BOOK_DISAGREED = _event(
+    "book.disagreed",
+    "warning",
+    "An audit found that a LIVE book and the venue's REST answer differ; the book is synchronised anew.",
+    "venue",
+    "instrument",
+    "sequence",
+    "ours",
+    "theirs",
+)
+TOP_DISAGREED = _event(
+    "top.disagreed",
+    "warning",
+    "A LIVE book's best prices are not those of the venue's own stream; the book is synchronised anew.",
+    "venue",
+    "instrument",
+    "difference",
+)
+TOPIC_SILENT = _event(
+    "topic.silenced",
+    "warning",
+    "A topic went dead on a living connection: silent beyond its budget, and the venue's book is another.",
+    "venue",
+    "instrument",
+    "budget_ms",
+    "action",
+)
 SESSION_PROMOTED = _event(
     "session.promoted", "info", "Another connection of the same plan leads now.", "session", "cause"
 )

@@ -223,6 +223,18 @@ class RequestBudget:
                 wait = max(wait, window.ends_ms - now_ms + 1)
         return wait
 
+    def used_share(self) -> float:
+        """Return how much of the fullest shared window is used, 0 to 1; 1 inside a ban or wait."""
+        if self._clock.mono_ns() < self._blocked_until_mono_ns:
+            return 1.0
+        now_ms = (self._clock.utc_ns() + self.offset_ns) // 1_000_000
+        share = 0.0
+        for window in self._windows:
+            window.roll(now_ms)
+            if not window.endpoint and window.limit:
+                share = max(share, window.count / window.limit)
+        return share
+
     def usage(self) -> dict[str, str]:
         """Return used and limit of each window, for people."""
         now_ms = (self._clock.utc_ns() + self.offset_ns) // 1_000_000

@@ -99,6 +99,7 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
         private: how the private stream is opened: ``listen key``, ``login``, ``token``, ``subscription``.
         amend: orders can be changed in place. amend_only: of ``price``, ``larger``, ``smaller``, where an
             amend cannot change everything. fills_page: own fills can be asked for.
+        complete_tops: the top-of-book stream tells every change, counted on the depth's ids: it audits books.
         notes: what a trader must know, in a few words.
     """
 
@@ -117,6 +118,7 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     amend_only: tuple[str, ...] = ()
     cancel_all: bool = True
     fills_page: bool = True
+    complete_tops: bool = False
     private: str = "login"
     notes: str = ""
 

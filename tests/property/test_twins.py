@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections import deque
 from typing import Any
@@ -185,13 +186,19 @@ def test_too_many_early_frames_are_shed_oldest_first(maker: tuple[Any, Any]) -> 
 
 
 @pytest.mark.parametrize("maker", MAKERS)
-def test_the_tape_holds_what_was_applied(maker: tuple[Any, Any]) -> None:
-    world = World(DIALECTS[1], 5, maker)
-    world.book.tape = []
-    frames = []
-    for _ in range(5):
+@pytest.mark.parametrize("dialect", DIALECTS, ids=lambda dialect: dialect.name)
+def test_touched_prices_are_those_of_the_deltas(dialect: Dialect, maker: tuple[Any, Any]) -> None:
+    world = World(dialect, 5, maker)
+    world.book.touched = set()
+    expected: set[int] = set()
+    for _ in range(8):
         world.emit()
-        frames.append((world.queues[0] or deque())[-1])
+        raw = (world.queues[0] or deque())[-1]
+        frame = dialect.read(json.loads(raw))
+        for sign, rows in ((1, frame.bids), (-1, frame.asks)):
+            expected |= {sign * int(price.scaleb(PRICE_SCALE)) for price, _ in rows if price}
         world.deliver(0)
-    world.feeds[0].feed_code(frames[-1])  # old news
-    assert world.book.tape == frames
+    world.feeds[0].feed_code(raw)  # old news
+    assert world.book.touched == expected
+    world.book.begin_sync()
+    assert world.book.touched is None
