@@ -184,6 +184,22 @@ async def test_depth_faults(rig: Rig, fault: str, numbers: list[int]) -> None:
     assert rig.faults.happened[fault] == 1
 
 
+@pytest.mark.parametrize("keeps_count", [True, False])
+async def test_a_snapshot_may_come_unasked(rig: Rig, keeps_count: bool) -> None:
+    topic, book = "orderbook.50.BTCUSDT", Book()
+    socket = await subscribed(rig, "perp", topic)
+    book.apply(await socket.topic(topic))
+    before = book.last
+    rig.faults.arm("restart_depth", venue="bybit", symbol="BTCUSDT", product="perp", keeps_count=keeps_count)
+    message = await socket.topic(topic)
+    assert message["type"] == "snapshot"
+    assert message["data"]["u"] == (before + 1 if keeps_count else 1)
+    book.apply(message)
+    shake(rig, "perp", 4)
+    book.apply(await socket.topic(topic))
+    assert book.levels(50) == truth(rig, "perp", 50)
+
+
 @pytest.mark.parametrize("kind", ["truncated", "types", "huge", "utf8", "bytes", "nesting", "empty"])
 async def test_a_malformed_frame_is_sent_beside_the_healthy_one(rig: Rig, kind: str) -> None:
     topic = "orderbook.50.ETHUSDT"

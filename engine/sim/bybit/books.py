@@ -21,7 +21,7 @@ PACE_MS = {1: 10, 50: 20, 200: 100, 1000: 200}
 REPEAT_MS = 3_000
 MATCHING_LEAD_MS = 2
 FIRST_IDS = 1_000_000
-"""The numbers of a symbol's streams start so far apart that each names one book of the exchange."""
+"""A symbol's streams number so far apart that each number is one book of the exchange, until a restart."""
 _NOISE = bytes(range(256))
 
 
@@ -85,13 +85,15 @@ class DepthStream:
         """Return what the stream shows, whole, with the number of its latest message."""
         return self._whole(now_ms)
 
-    def restart(self, now_ms: int) -> str:
-        """Begin again at ``u`` 1, as after a restart of the venue's service."""
+    def restart(self, now_ms: int, keeps_count: bool = False) -> str:
+        """Begin again at ``u`` 1, as after a restart of the venue's service, or with the next number."""
+        market = self.one.market
+        self._seen_id = market.last_id
         self._bids.advance()
         self._asks.advance()
-        self.update_id = 1
+        self.update_id = self.update_id + 1 if keeps_count else 1
         if self.depth > 1:
-            self.one.market.note_number(1)
+            market.note_number(self.update_id)
         return self._whole(now_ms)
 
     def repeat(self, now_ms: int) -> str:

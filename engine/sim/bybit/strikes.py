@@ -20,13 +20,14 @@ class Strikes:
 
     Args:
         faults: fault hooks by category. sessions: every open connection.
-        restart_books: begins an instrument's depth streams again. restart_trading: forgets closed orders.
+        restart_books: begins an instrument's depth streams again; told whether ``u`` goes on (the fault's
+            ``keeps_count``). restart_trading: forgets closed orders.
     """
 
     def __init__(
         self, exchange: Exchange, clock: SimClock, listing: Listing, hub: Hub,
         faults: Mapping[str, FaultPoints], sessions: Mapping[Session, None],
-        restart_books: Callable[[Instrument], None], restart_trading: Callable[[], None],
+        restart_books: Callable[[Instrument, bool], None], restart_trading: Callable[[], None],
     ) -> None:  # fmt: skip
         self._exchange = exchange
         self._listing = listing
@@ -70,8 +71,8 @@ class Strikes:
         if (shutdown := take("server_shutdown")) is not None:
             self._shut_down(delay_s(shutdown, 3000))
         for one in self._listing.of(category):
-            if take("restart_depth", one.symbol) is not None:
-                self._restart_books(one)
+            if (restart := take("restart_depth", one.symbol)) is not None:
+                self._restart_books(one, bool(restart.get("keeps_count")))
 
     def _shut_down(self, after_s: float) -> None:
         """Restart the service: order requests are answered 10019, then every connection is closed."""

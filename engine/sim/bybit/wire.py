@@ -205,13 +205,13 @@ class BybitVenue:
         bids, asks = stream.levels(limit)
         return bids, asks, stream.update_id
 
-    def restart_books(self, one: Instrument) -> None:
-        """Begin all depth streams of an instrument again at ``u`` 1, unasked."""
+    def restart_books(self, one: Instrument, keeps_count: bool) -> None:
+        """Begin all depth streams of an instrument again, unasked: at ``u`` 1 unless they keep counting."""
         now = self._clock.now_ms()
         self._exchange.publish(one.market)
         for depth in PACE_MS:
             key = (one.category, f"orderbook.{depth}.{one.symbol}")
-            self.hub.push(key, self.books[key].restart(now).encode())
+            self.hub.push(key, self.books[key].restart(now, keeps_count).encode())
         self.wake()
 
     def _first_words(self, session: Session, topic: str) -> None:
