@@ -296,3 +296,25 @@ async def test_halts_clocks_bans_tokens_and_sessions(rig: Rig) -> None:
     rig.faults.arm("ban_418", "kucoin", "spot", seconds=0.2)
     status, text, _ = await rig.raw("spot", "GET", "/api/v1/timestamp")
     assert (status, text) == (429, "error code: 1015")
+
+
+async def test_shutdowns_slow_answers_and_markets_that_only_cancel(rig: Rig) -> None:
+    order_id = (await rig.spot())["data"]["orderId"]
+    fault = rig.faults.arm("symbol_cancel_only", "kucoin", "spot", "BTC-USDT", count=None)
+    await rig.settled(lambda: rig.market().status == "CANCEL_ONLY")
+    assert (await rig.spot())["code"] == "400600"
+    assert (await rig.call("DELETE", f"{HF}/{order_id}", symbol="BTC-USDT"))["code"] == "200000"
+    rig.faults.clear(fault.number)
+    await rig.settled(lambda: rig.market().status == "TRADING")
+    rig.faults.arm("slow_request", "kucoin", "spot", delay_ms=150)
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    await rig.get("/api/v1/timestamp")
+    assert loop.time() - began >= 0.15
+    socket, private_socket = await followed(rig), await rig.private()
+    rig.faults.arm("server_shutdown", "kucoin", "perp", delay_ms=100)
+    for each in (socket, private_socket):
+        with pytest.raises(ConnectionClosed) as closed:
+            await each.until(lambda message: False)
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == 1001
