@@ -99,6 +99,21 @@ def test_the_rule_refuses_what_it_should() -> None:
     assert may_import("session", "venues.base")
 
 
+def test_the_sixth_venue_keeps_the_rule() -> None:
+    """Its two sides are strangers too: the wire knows the simulator alone, the adapter none of it."""
+    folder = ROOT / "tests" / "sixth_venue"
+    for file in ("errors.py", "market_data.py", "trading.py"):
+        for name in imports(folder / file):
+            inside = name.startswith(("engine.", "tests."))
+            allowed = ("engine.model.", "engine.venues.base.", "tests.sixth_venue.errors.")
+            assert not inside or name.startswith((*allowed, "tests.sixth_venue.market_data.")), (
+                f"{file}: {name}"
+            )
+    for name in imports(folder / "wire.py"):
+        assert not name.startswith("tests."), name
+        assert not name.startswith("engine.") or name.startswith("engine.sim."), name
+
+
 def test_compiled_modules_keep_the_rule() -> None:
     for file in (ROOT / "engine").rglob("*.p[yx][xd]"):
         importer = unit(".".join(file.relative_to(ROOT).with_suffix("").parts))
