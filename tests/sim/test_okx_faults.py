@@ -233,6 +233,17 @@ async def test_lost_late_and_timed_out_answers(
     assert rig.faults.happened == {fault: 1}
 
 
+async def test_a_late_answer_holds_nothing_else_back(rig: Rig) -> None:
+    socket = await rig.private()
+    arm(rig, "slow_answer_accepted", delay_ms=400)
+    await socket.send({"id": "late", "op": "order", "args": [rig.coded(clOrdId="late")]})
+    assert (await socket.order("order", rig.coded(clOrdId="next"), number="next"))["code"] == "0"
+    answers = [each["id"] for each in socket.seen if "op" in each]
+    assert answers == ["next"], "answers come in any order"
+    assert [order.extra["clOrdId"] for order in rig.exchange.orders] == ["late", "next"], "orders do not"
+    assert (await socket.until(lambda each: each.get("id") == "late"))["code"] == "0"
+
+
 @pytest.mark.parametrize(
     ("fault", "more", "status", "code", "is_placed"),
     [

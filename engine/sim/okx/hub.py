@@ -5,6 +5,7 @@ Source: OKX v5 docs, "WebSocket / Subscribe", seen 2026-08.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import secrets
 import time
@@ -45,6 +46,7 @@ class Session:
         url: ``public``, ``private`` or ``business``.
         number: its ``connId``.
         keys: what it listens to; the subscriptions by what tells them apart.
+        requests: when control requests came, monotonic seconds. tasks: order requests whose answer waits.
         heard, pushed: monotonic seconds of the latest message in and out.
     """
 
@@ -55,6 +57,7 @@ class Session:
         self.account: Account | None = None
         self.keys: dict[Key, dict[tuple[str, ...], Subscription]] = {}
         self.requests: deque[float] = deque()
+        self.tasks: set[asyncio.Task[None]] = set()
         self.heard = self.pushed = time.monotonic()
 
     def send(self, message: Mapping[str, Any]) -> None:

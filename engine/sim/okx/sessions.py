@@ -112,6 +112,8 @@ class SocketServer:
             pass
         finally:
             life.cancel()
+            for task in list(session.tasks):
+                task.cancel()
             del self.sessions[session]
             for key in list(session.keys):
                 self._hub.remove(session, key)
@@ -136,7 +138,7 @@ class SocketServer:
                 raise OkxError("60012", f"Invalid request: {shown}")
             operation = request["op"]
             if operation in ORDER_OPS:
-                await self._orders.operate(session, request)
+                await self._operate(session, request)
                 return
             request_id = _request_id(request)
             if operation not in OPERATIONS:
@@ -154,6 +156,15 @@ class SocketServer:
                 self._control(session, operation, arg, request_id)
             except OkxError as error:
                 session.event("error", request_id, code=error.code, msg=error.message)
+
+    async def _operate(self, session: Session, request: dict[str, Any]) -> None:
+        """Run an order operation; while faults may hold an answer back, beside what comes after it."""
+        if not any(faults.armed for faults in self._faults.values()):
+            await self._orders.operate(session, request)
+            return
+        task = asyncio.create_task(self._orders.operate(session, request))
+        session.tasks.add(task)
+        task.add_done_callback(session.tasks.discard)
 
     def _control(self, session: Session, operation: str, arg: Arg, request_id: str) -> None:
         if operation == "login":
