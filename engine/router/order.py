@@ -298,7 +298,7 @@ class Order:
         Evidence of the same stamp as the known terms is believed where it shows what the open amend asked
         for, or answers a query that was sent after they were known.
         """
-        if not qty or not self.price or not stamp_ns:
+        if not (qty and price and stamp_ns and self.price):
             return False
         if state.is_final and state is not _FILLED and qty <= (cum_qty or 0):
             return False  # some venues cut an ended order down to what was filled

@@ -365,25 +365,24 @@ class OrderRouter:
             change = order.on_amend_unanswered(reply.unanswered, number)
         updated_ns = self._clock.mono_ns()
         self._changed(order, change)
-        self._ask_after_amend(order, result)
+        self._ask_after_amend(order, result, change)
         if number == order.amend_number:
             self._record_reply(transport, "amend", order.amend_written_ns, updated_ns, reply)
         self._breaker_told(result)
 
-    def _ask_after_amend(self, order: Order, result: OrderAck | VenueError | None) -> None:
+    def _ask_after_amend(self, order: Order, result: OrderAck | VenueError | None, change: Change) -> None:
         """Ask for what the answer to an amend left open."""
         if order.state.is_final:
             return
         if order.amend_state is AmendState.ACCEPTED:
             self._doubts.unless_reported(order, CONFIRM_AFTER_NS)
         elif order.amend_state is AmendState.UNKNOWN:
-            self._doubt_amend(order)
+            if change is Change.AMENDED:
+                self._doubt_amend(order)
         elif isinstance(result, VenueError) and (order.renames or result.reason in _SAYS_OTHERWISE):
             self._doubts.soon(order)  # the venue's order is not what we took it for
 
     def _doubt_amend(self, order: Order) -> None:
-        if order.client_order_id in self._doubts:
-            return
         self.stats.count("amends_in_doubt")
         self._doubts.soon(order)
         self._log.emit(

@@ -193,6 +193,13 @@ def test_a_report_overtakes_the_answer() -> None:
     assert order.on_amend_ack(ack(60, 150, 20), 1) is Change.NOTHING
 
 
+@pytest.mark.parametrize("evidence", [report(0, 150, 20), report(60, 0, 20), report(60, 150, 0)])
+def test_terms_that_are_not_told_whole_teach_nothing(evidence: ExecutionReport) -> None:
+    order = amended()
+    order.on_report(evidence)
+    assert terms(order) == (50, 100, A.SENT)
+
+
 def test_a_refused_amend_leaves_the_old_terms() -> None:
     order = amended()
     assert order.on_amend_error(error(Outcome.REFUSED), 1) is Change.AMENDED
@@ -468,6 +475,16 @@ def test_an_unanswered_amend_is_asked_for_and_never_sent_again() -> None:
     assert list(bench.router._doubts) == []
     assert bench.logged() == ["order.in_doubt", "order.resolved"]
     assert bench.actions() == ["place", "amend", "query", "query"]
+
+
+def test_a_doubt_is_told_although_the_order_is_asked_for_already() -> None:
+    bench = Bench()
+    bench.router.amend("c1", qty=150)
+    bench.router.reconcile()
+    bench.answer(None)
+    bench.answer(None, index=1)
+    assert bench.router.stats.counts["amends_in_doubt"] == 1
+    assert bench.logged() == ["order.in_doubt"]
 
 
 def test_an_amend_without_effect_is_proven_after_its_deadline() -> None:
