@@ -133,7 +133,7 @@ class Rig:
         for market in self.exchange.markets.values():
             lay_book(market, levels=600, lots=LOTS[market.spec.product])
             market.next_funding_ms = (self.clock.now_ms() // FUNDING_MS + 1) * FUNDING_MS
-        many = {pool: (100_000, length) for pool, (_, length) in POOLS.items()}
+        many = {pool: (10_000_000, length) for pool, (_, length) in POOLS.items()}
         chosen = options or WireOptions(pools=many, snapshot_delay_s=0.0)
         self.wire = build(self.exchange, self.faults, self.clock, settings or Settings(), chosen)
         self.numbers = itertools.count(1)

@@ -259,7 +259,10 @@ class FuturesOrders:
     def _change_modes(self, call: Call) -> dict[str, Any]:
         item = call.item
         changed, errors = {}, []
-        for symbol in item.get("symbols") or []:
+        symbols = item.get("symbols")
+        if not isinstance(symbols, list) or not all(isinstance(symbol, str) for symbol in symbols):
+            raise wrong("symbols is invalid.")
+        for symbol in symbols:
             one_call = Call({}, {"symbol": symbol, "marginMode": item.get("marginMode")}, {}, call.account)
             try:
                 changed[symbol] = self._change_mode(one_call)["marginMode"]

@@ -38,6 +38,9 @@ class RestApi:
     Args:
         host: ``spot`` or ``futures``. routes: its endpoints. faults: fault hooks by product.
         socket: returns the address of the host's classic socket, and of the unified private one.
+
+    Attributes:
+        names: ``METHOD /path/{variable}`` of every endpoint.
     """
 
     def __init__(
@@ -54,6 +57,7 @@ class RestApi:
         self._socket = socket
         self._is_tls = is_tls
         self._banned_until_ms: dict[str, int] = {}
+        self.names = tuple(routes)
         self._plain: dict[str, Route] = {}
         self._patterns: list[tuple[re.Pattern[str], Route]] = []
         for name, route in routes.items():

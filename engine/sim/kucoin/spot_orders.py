@@ -194,7 +194,7 @@ class SpotOrders:
         if before is not None:
             before[0].cancel()
         now = self._now_ms() // 1000
-        if item.get("timeout") == -1:
+        if str(item.get("timeout")) == "-1":
             return {"currentTime": now, "triggerTime": 0}
         seconds = int(amount(item, "timeout"))
         if not DEAD_MAN_S[0] <= seconds <= DEAD_MAN_S[1]:

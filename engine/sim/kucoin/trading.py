@@ -27,6 +27,8 @@ from engine.sim.model import NewOrder, Order, OrderKind, RefusalReason, Refused
 CLIENT_OID = re.compile(r"[A-Za-z0-9_-]{1,40}")
 TIMES_IN_FORCE = ("GTC", "GTT", "IOC", "FOK")
 STP = {"DC": "DECREMENT", "CO": "EXPIRE_MAKER", "CN": "EXPIRE_TAKER", "CB": "EXPIRE_BOTH"}
+MOST = Decimal(10) ** 18
+"""No number of a request may be larger."""
 Item = Mapping[str, Any]
 
 
@@ -50,7 +52,7 @@ def amount(item: Item, name: str) -> Decimal:
         result = Decimal(str(value))
     except InvalidOperation:
         raise wrong(f"{name} is invalid.") from None
-    if not result.is_finite() or result <= 0 or len(result.as_tuple().digits) > 40:
+    if not result.is_finite() or not 0 < result <= MOST or len(result.as_tuple().digits) > 28:
         raise wrong(f"{name} is invalid.")
     return result
 
@@ -193,7 +195,7 @@ class Trading:
         window, sent = given(item, "allowMaxTimeWindow"), given(item, "clientTimestamp")
         if window is None or sent is None:
             return
-        if self._now_ms() > int(sent) + int(window):
+        if self._now_ms() > amount(item, "clientTimestamp") + amount(item, "allowMaxTimeWindow"):
             raise wrong("The order arrived later than clientTimestamp + allowMaxTimeWindow.")
 
     def _price(self, item: Item, one: Instrument, side: str) -> int:
@@ -418,7 +420,7 @@ def from_unified(item: Item) -> dict[str, Any]:
     default = "UNIT"
     if trade_type == "SPOT":
         units, default = {"BASECCY": "size", "QUOTECCY": "funds"}, "BASECCY"
-    unit = unit or default
+    unit = str(unit or default)
     if unit not in units:
         raise wrong("sizeUnit is invalid.")
     words[units[unit]] = item.get("size")
