@@ -85,6 +85,7 @@ cdef class NativeBook:
     cdef void trim(self, Py_ssize_t window) noexcept
     cdef inline bint crossed(self) noexcept
     cdef int fall(self, int state, str reason) except -1
+    cdef inline bint follows(self) noexcept
     cdef inline bint is_recent(self, int64_t last_id) noexcept
 
 

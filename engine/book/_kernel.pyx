@@ -28,6 +28,7 @@ cdef enum:
     LIVE = 3
     STALE = 4
     HALTED = 5
+    CROSSED_BOOK = 6
 
 # Feed
 cdef enum:
@@ -262,6 +263,10 @@ cdef class NativeBook:
         if self.watcher is not None:
             self.watcher.touched(self, False)
         return 0
+
+    cdef inline bint follows(self) noexcept:
+        """Tell whether deltas are applied one after another."""
+        return self.state_code == LIVE or self.state_code == CROSSED_BOOK
 
     cdef inline bint is_recent(self, int64_t last_id) noexcept:
         cdef int i
@@ -632,7 +637,7 @@ cdef class DepthFeed(FrameSink):
             or (self.kind == SNAPSHOT and self.check_snapshot())
         ):
             outcome = REJECTED
-            if book.state_code == LIVE or book.state_code == JOINING:
+            if book.follows() or book.state_code == JOINING:
                 book.fall(STALE, "malformed delta")
         else:
             outcome = self.decide(book)
@@ -645,7 +650,7 @@ cdef class DepthFeed(FrameSink):
             if self.rows is not None:
                 self.append_rows(book, utc_ns)
             if book.crossed():
-                book.fall(STALE, "crossed")
+                book.fall(STALE if self.kind == SNAPSHOT else CROSSED_BOOK, "crossed")
                 outcome = CROSSED
             if outcome == APPLIED and book.watcher is not None:
                 book.watcher.touched(book, True)
@@ -1444,7 +1449,7 @@ cdef class DepthFeed(FrameSink):
         if book.feeds > 1:
             book.had_twins = True
         if self.kind == SNAPSHOT:
-            if book.had_twins and book.state_code == LIVE and last != self.restart_id:
+            if book.had_twins and book.follows() and last != self.restart_id:
                 if last == sequence or (book.is_recent(last) if self.rule == CHAIN else last < sequence):
                     return OLD  # a late beginning: another connection has proven as much
                 if book.feeds > 1:
@@ -1453,9 +1458,9 @@ cdef class DepthFeed(FrameSink):
         if self.rule == CHAIN:
             return self.decide_chain(book)
         if self.has_heartbeats and last == sequence and not self.bid_side.levels and not self.ask_side.levels:
-            if book.state_code == LIVE:
+            if book.follows():
                 return OLD
-        if book.state_code == LIVE and book.joined:
+        if book.follows() and book.joined:
             if self.rule == RANGE:
                 if last > sequence:
                     if first <= sequence + 1:
@@ -1477,7 +1482,7 @@ cdef class DepthFeed(FrameSink):
                 book.fall(STALE, "sequence went backwards")
                 return GAP
             return OLD
-        if book.state_code != JOINING and book.state_code != LIVE:
+        if book.state_code != JOINING and not book.follows():
             return BUFFER
         # A snapshot is in; this delta is old, joins it, or shows that one is missing.
         if self.rule == RANGE:
@@ -1494,17 +1499,17 @@ cdef class DepthFeed(FrameSink):
                 return APPLIED
             if book.dropped_last >= 0 and self.previous_id == book.dropped_last:
                 return APPLIED
-        if book.feeds > 1 and book.state_code == LIVE:
+        if book.feeds > 1 and book.follows():
             return AHEAD
         book.fall(STALE, "sequence gap")
         return GAP
 
     cdef int decide_chain(self, NativeBook book) except -1:
         """Apply the CHAIN rule to a delta: it follows exactly what we have, or something is missing."""
-        if book.state_code != LIVE and book.state_code != JOINING:
+        if not book.follows() and book.state_code != JOINING:
             return BUFFER
         if self.previous_id != book.sequence:
-            if book.state_code == LIVE:
+            if book.follows():
                 if book.is_recent(self.last_id):
                     return OLD  # a copy of what was applied
                 if book.had_twins and self.event_time and self.event_time * self.time_unit_ns < book.venue_utc_ns:

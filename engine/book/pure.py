@@ -196,6 +196,11 @@ class PureBook:
         return self.state is BookState.LIVE
 
     @property
+    def follows(self) -> bool:
+        """Tell whether deltas are applied one after another."""
+        return self.state in (BookState.LIVE, BookState.CROSSED)
+
+    @property
     def is_crossed(self) -> bool:
         """Tell whether best bid >= best ask."""
         bids, asks = self._sides
@@ -314,7 +319,7 @@ class PureDepthFeed:
                 raise BadFrame
             delta = Delta(self._schema, frame.fields, book)
         except BadFrame:
-            if book.state in (BookState.LIVE, BookState.JOINING):
+            if book.follows or book.state is BookState.JOINING:
                 book.fall(BookState.STALE, "malformed delta")
             return Feed.REJECTED
         outcome = decide(self._schema, book, delta)
@@ -322,7 +327,7 @@ class PureDepthFeed:
             return outcome
         self._apply(book, delta, mono_ns, utc_ns)
         if book.is_crossed:
-            book.fall(BookState.STALE, "crossed")
+            book.fall(BookState.STALE if delta.is_snapshot else BookState.CROSSED, "crossed")
             outcome = Feed.CROSSED
         if outcome is Feed.APPLIED and book.watcher is not None:
             book.watcher.touched(book, True)
@@ -458,7 +463,7 @@ def decide(schema: DepthSchema, book: PureBook, delta: Delta) -> Feed:
     if book.feeds > 1:
         book.had_twins = True
     if delta.is_snapshot:
-        if book.had_twins and book.is_live and last != schema.restart_id:
+        if book.had_twins and book.follows and last != schema.restart_id:
             is_chain = schema.rule is SequenceRule.CHAIN
             is_past = last in book.recent if is_chain else last < book.sequence
             if last == book.sequence or is_past:
@@ -468,9 +473,9 @@ def decide(schema: DepthSchema, book: PureBook, delta: Delta) -> Feed:
         return Feed.BUFFER if book.state is BookState.HALTED else Feed.APPLIED
     if schema.rule is SequenceRule.CHAIN:
         return decide_chain(book, delta, delta.event_time * schema.time_unit_ns)
-    if schema.has_heartbeats and last == book.sequence and not delta.levels and book.is_live:
+    if schema.has_heartbeats and last == book.sequence and not delta.levels and book.follows:
         return Feed.OLD
-    if book.state is BookState.LIVE and book.joined:
+    if book.follows and book.joined:
         if schema.rule is SequenceRule.RANGE:
             continues = first <= book.sequence + 1
         else:
@@ -488,7 +493,7 @@ def decide(schema: DepthSchema, book: PureBook, delta: Delta) -> Feed:
             book.fall(BookState.STALE, "sequence went backwards")
             return Feed.GAP
         return Feed.OLD
-    if book.state not in (BookState.JOINING, BookState.LIVE):
+    if book.state is not BookState.JOINING and not book.follows:
         return Feed.BUFFER
     # A snapshot is in; this delta is old, joins it, or shows that one is missing.
     if schema.rule is SequenceRule.RANGE:
@@ -505,7 +510,7 @@ def decide(schema: DepthSchema, book: PureBook, delta: Delta) -> Feed:
             return Feed.APPLIED
         if book.dropped_last >= 0 and previous == book.dropped_last:
             return Feed.APPLIED
-    if book.feeds > 1 and book.is_live:
+    if book.feeds > 1 and book.follows:
         return Feed.AHEAD
     book.fall(BookState.STALE, "sequence gap")
     return Feed.GAP
@@ -513,14 +518,14 @@ def decide(schema: DepthSchema, book: PureBook, delta: Delta) -> Feed:
 
 def decide_chain(book: PureBook, delta: Delta, event_ns: int) -> Feed:
     """Apply the CHAIN rule to a delta: it follows exactly what we have, or something is missing."""
-    if book.state not in (BookState.LIVE, BookState.JOINING):
+    if not book.follows and book.state is not BookState.JOINING:
         return Feed.BUFFER
     if delta.previous != book.sequence:
-        if book.is_live and delta.last in book.recent:
+        if book.follows and delta.last in book.recent:
             return Feed.OLD  # a copy of what was applied
-        if book.is_live and book.had_twins and 0 < event_ns < book.venue_utc_ns:
+        if book.follows and book.had_twins and 0 < event_ns < book.venue_utc_ns:
             return Feed.OLD  # older than a twin's snapshot
-        if book.is_live and book.feeds > 1:
+        if book.follows and book.feeds > 1:
             return Feed.AHEAD
         book.fall(BookState.STALE, "sequence gap")
         return Feed.GAP

@@ -29,6 +29,8 @@ GRACE_MS = 2_000
 """A snapshot that no delta contradicts for this long is accepted: the stream was subscribed before it."""
 IN_BAND_WAIT_MS = 15_000
 """A subscription that has brought no snapshot for this long is made anew."""
+CROSSED_MS = 500
+"""A book that stays crossed for this long is resynchronised: no venue takes so long for one event."""
 STEADY_MS = 30_000
 """A book that was LIVE for this long is resynchronised at once when it falls; a younger one after a pause."""
 
@@ -81,6 +83,8 @@ class BookSync:
         self._has_fallen_early = False
         self._waiting_since_ns = 0
         self._live_since_ns = 0
+        self._crossed_since_ns = 0
+        self._crossed_updates = 0
         self.gaps = 0
         self.rejected = 0
         self.crossed = 0
@@ -126,7 +130,7 @@ class BookSync:
         A book that is not LIVE is synchronised anew on that connection.
         """
         self._feed = feed
-        if not self.book.is_live:
+        if self.book.state not in (BookState.LIVE, BookState.CROSSED):
             self.begin("another connection leads")
             return
         self._is_up = True
@@ -157,6 +161,9 @@ class BookSync:
 
     def on_attention(self, code: int, payload: bytes, mono_ns: int, utc_ns: int) -> None:
         """Take a delta that the feed did not apply (BUFFER, GAP, REJECTED or CROSSED)."""
+        if code == Feed.CROSSED and self.book.state is BookState.CROSSED:
+            self._on_crossed(mono_ns)
+            return
         if self._is_in_band:
             self._on_fall(code, mono_ns)
             return
@@ -192,7 +199,7 @@ class BookSync:
         if not self._replay():
             return False
         self._joining_since_ns = mono_ns
-        if self.book.is_crossed:
+        if self.book.is_crossed and self.book.state is BookState.JOINING:
             self._restart("crossed snapshot", self._next_retry_ms())
             return False
         return self._settle()
@@ -217,6 +224,11 @@ class BookSync:
 
         In-band: notice that the snapshot came, or that it does not come.
         """
+        if self.book.state is BookState.CROSSED and self._is_up:
+            if mono_ns - self._crossed_since_ns >= CROSSED_MS * 1_000_000:
+                self._changed(self, "crossed")
+                self._restart("crossed", self._next_retry_ms())
+            return
         if self._is_in_band:
             self._watch(mono_ns)
             return
@@ -232,6 +244,13 @@ class BookSync:
         """Tell that a delta made the JOINING book LIVE (the session sees it on its next tick)."""
         if self.book.is_live:
             self._synced()
+
+    def _on_crossed(self, mono_ns: int) -> None:
+        """Note since when the book is crossed without a break; ``tick`` gives it a while to part."""
+        self.crossed += 1
+        if self.book.updates != self._crossed_updates + 1:
+            self._crossed_since_ns = mono_ns
+        self._crossed_updates = self.book.updates
 
     # --------------------------------------------------------------------------------------- in-band
 
@@ -280,7 +299,7 @@ class BookSync:
         try:
             for index, (payload, mono_ns, utc_ns) in enumerate(frames):
                 code = self._feed.feed_code(payload, mono_ns, utc_ns)
-                if code == Feed.APPLIED:
+                if code == Feed.APPLIED or (code == Feed.CROSSED and self.book.state is BookState.CROSSED):
                     applied += 1
                 elif code in (Feed.GAP, Feed.REJECTED, Feed.CROSSED):
                     keep_from = index if code == Feed.GAP else index + 1

@@ -10,7 +10,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-State = {"LIVE": "green", "SYNCING": "yellow", "JOINING": "yellow", "STALE": "red", "HALTED": "magenta"}
+State = {
+    "LIVE": "green", "SYNCING": "yellow", "JOINING": "yellow", "CROSSED": "yellow", "STALE": "red",
+    "HALTED": "magenta",
+}  # fmt: skip
 
 
 def print_json(value: Any) -> None:

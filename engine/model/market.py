@@ -30,6 +30,9 @@ class BookState(enum.IntEnum):
     """A gap, a lost link, a malformed delta or too long a silence: prices may be wrong."""
     HALTED = 5
     """The venue does not trade the instrument now."""
+    CROSSED = 6
+    """Best bid >= best ask after a delta. Some venues cut one event into several deltas: further ones are
+    applied, in order; the book is LIVE again as soon as it has parted, and resynchronised if it does not."""
 
 
 class Side(enum.IntEnum):
@@ -174,7 +177,7 @@ class Feed(enum.IntEnum):
     REJECTED = 5
     """Malformed, or a value that does not fit the scale: nothing was applied, the book is STALE."""
     CROSSED = 6
-    """Applied, and best bid >= best ask: the book is STALE now."""
+    """Applied, and best bid >= best ask: the book is CROSSED now, or STALE where that was a snapshot."""
     AHEAD = 7
     """Does not continue a LIVE book that other connections feed too (``feeds`` > 1): nothing was done. The
     caller keeps the bytes until another connection has brought what is missing; see ``book.twins``."""
@@ -236,6 +239,9 @@ class FundingUpdate(msgspec.Struct, frozen=True, gc=False):
         funding_rate: the rate that the next settlement would pay, still moving; ``None`` if none.
         next_funding_utc_ns: the next settlement, or ``None``.
         open_interest: base units open at the venue, or ``None`` where this stream does not tell it.
+        rate_utc_ns: until when the rate is known to have stood, by the venue's clock; ``None``: ``venue_utc_ns``.
+        predicted_rate: in the venue's own sense (``FundingReader.predicted``); ``None`` where not offered.
+        interval_ns: between two settlements, where this stream tells it; so is ``last_settled_rate``.
     """
 
     universal: str
@@ -246,3 +252,7 @@ class FundingUpdate(msgspec.Struct, frozen=True, gc=False):
     venue_utc_ns: int
     recv_utc_ns: int
     open_interest: Decimal | None = None
+    rate_utc_ns: int | None = None
+    predicted_rate: Decimal | None = None
+    interval_ns: int | None = None
+    last_settled_rate: Decimal | None = None

@@ -69,6 +69,9 @@ async def test_damage_is_survived(market: Market, fault: str) -> None:
         await bench.rig.fault(fault, bench.universal, symbol=fault != "disconnect", count=1)
         while (await bench.rig.happened()).get(fault, 0) == before:
             await asyncio.sleep(0.01)
+        book, updates = venue.books[bench.universal], venue.books[bench.universal].updates
+        # What is held back shows with the next push, which may take a while: then it must not hit another test.
+        await until(lambda: book.updates >= updates + 2, what=venue.health())
         await until(lambda: all(book.is_live for book in venue.books.values()), what=venue.health())
         await assert_equal(bench)
         assert venue.state == "up"
@@ -116,16 +119,22 @@ async def test_a_connection_is_replaced_and_no_reader_notices(market: Market) ->
         for session in sessions:
             session.rotate("test")
         await until(
-            lambda: all(session.leader is not old for session, old in zip(sessions, leaders, strict=True))
-            and all(len(session.links) == 1 for session in sessions),
+            lambda: (
+                all(session.leader is not old for session, old in zip(sessions, leaders, strict=True))
+                and all(len(session.links) == 1 for session in sessions)
+            ),
             what=bench.rig.logged("rotation.failed"),
         )
         count = len(seen)
         await until(lambda: len(seen) > count + 3, what="updates on the new connections")
         top.on_change = None
-        assert all(touch[0] and touch[3] for touch in seen), "somebody saw a book that was not LIVE"
         after = venue.health()
-        for word in ("gaps", "resyncs", "rejected", "reconnects"):
+        crossed = after["crossed"] - before["crossed"]  # of classic streams alone, see above
+        assert not crossed or market.streams == "classic"
+        dead = [touch for touch in seen if not (touch[0] and touch[3])]
+        assert len(dead) <= crossed, "somebody saw a book that was not LIVE"
+        assert after["resyncs"] == before["resyncs"] + crossed
+        for word in ("gaps", "rejected", "reconnects"):
             assert after[word] == before[word], word
         await assert_equal(bench)
 

@@ -70,11 +70,11 @@ class Reference:
         if frame.is_snapshot:
             self.bids, self.asks = dict(frame.bids), dict(frame.asks)
             return self._applied(frame)
-        if self.state not in ("LIVE", "JOIN"):
+        if self.state not in ("LIVE", "JOIN", "CROSSED"):
             return "BUFFER"
         if self.dialect.name == "okx":
             if frame.previous != self.last:
-                return "OLD" if self.state == "LIVE" and frame.last in self.recent else self._gap()
+                return "OLD" if self.state != "JOIN" and frame.last in self.recent else self._gap()
             if frame.last == self.last:
                 return "OLD"
         else:
@@ -100,7 +100,7 @@ class Reference:
         self.recent = [*self.recent[-255:], frame.last]
         self.last, self.state = frame.last, "LIVE"
         if self.bids and self.asks and max(self.bids) >= min(self.asks):
-            self.state = "STALE"
+            self.state = "STALE" if frame.is_snapshot else "CROSSED"
             return "CROSSED"
         return "APPLIED"
 

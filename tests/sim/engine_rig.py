@@ -54,6 +54,11 @@ class Rig:
         async with self._http.post(f"{self.admin}/fault", json={"name": name, **body}) as answer:
             assert answer.status == 200, await answer.text()
 
+    async def clear(self) -> None:
+        """Take back every fault."""
+        async with self._http.delete(f"{self.admin}/fault") as answer:
+            assert answer.status == 200, await answer.text()
+
     async def happened(self) -> dict[str, int]:
         async with self._http.get(f"{self.admin}/faults") as answer:
             return dict((await answer.json())["happened"])

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from engine.book.l2 import new_book, new_feed
-from engine.book.sync import IN_BAND_WAIT_MS, RETRY_FIRST_MS, RETRY_MAX_MS, STEADY_MS, BookSync
+from engine.book.sync import CROSSED_MS, IN_BAND_WAIT_MS, RETRY_FIRST_MS, RETRY_MAX_MS, STEADY_MS, BookSync
+from engine.model.errors import BookNotLive
 from engine.model.market import BookState, DepthSchema, SequenceRule
 
 MS = 1_000_000
@@ -193,3 +194,31 @@ def test_distrust_subscribes_anew(rig: Rig) -> None:
     assert rig.requests == [("B", 0)]
     assert rig.changes == [("B", "connection silent")]
     assert rig.syncs["B"].book.state is BookState.SYNCING
+
+
+def test_a_book_that_crosses_for_a_moment_is_not_asked_for(rig: Rig) -> None:
+    rig.live()
+    sync = rig.syncs["A"]
+    rig.send("A", "update", 10, 11, ask="50")
+    assert sync.book.state is BookState.CROSSED
+    with pytest.raises(BookNotLive, match="crossed"):
+        sync.book.touch()
+    rig.tick(CROSSED_MS - 1)
+    ask = {"s": "A", "t": "update", "p": 11, "u": 12, "b": [], "a": [["50", "0"]]}
+    rig.feed.feed(json.dumps(ask).encode(), rig.now)
+    assert sync.book.state is BookState.LIVE
+    rig.tick(10 * CROSSED_MS)
+    assert rig.requests == []
+    assert sync.crossed == 1
+
+
+def test_a_book_that_stays_crossed_is_subscribed_anew(rig: Rig) -> None:
+    rig.live()
+    rig.send("A", "update", 10, 11, ask="50")
+    rig.tick(CROSSED_MS // 2)
+    rig.send("A", "update", 11, 12, ask="51")
+    rig.tick(CROSSED_MS // 2)
+    assert rig.requests == [("A", RETRY_FIRST_MS)]
+    assert rig.changes == [("A", "crossed")]
+    assert rig.syncs["A"].crossed == 2
+    assert rig.syncs["A"].book.state is BookState.SYNCING
