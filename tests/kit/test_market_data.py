@@ -54,8 +54,9 @@ async def test_a_gap_costs_one_book_and_is_repaired(market: Market) -> None:
         # (A book of a classic stream may have looked crossed meanwhile: that costs a repair of its own.)
         assert other.is_live or venue.health()["crossed"] > before["crossed"]
         await until(lambda: venue.books[bench.universal].is_live, what=venue.health())
-        crossed = venue.health()["crossed"] - before["crossed"]
-        assert venue.health()["resyncs"] == before["resyncs"] + 1 + crossed
+        after = venue.health()
+        crossed = after["crossed"] - before["crossed"]
+        assert 1 <= after["resyncs"] - before["resyncs"] <= 1 + crossed
         assert venue.health()["reconnects"] == before["reconnects"]
         await assert_equal(bench)
 
@@ -70,7 +71,7 @@ async def test_damage_is_survived(market: Market, fault: str) -> None:
         while (await bench.rig.happened()).get(fault, 0) == before:
             await asyncio.sleep(0.01)
         book, updates = venue.books[bench.universal], venue.books[bench.universal].updates
-        # What is held back shows with the next push, which may take a while: then it must not hit another test.
+        # What is held back shows with the next push, maybe late: then it must not hit another test.
         await until(lambda: book.updates >= updates + 2, what=venue.health())
         await until(lambda: all(book.is_live for book in venue.books.values()), what=venue.health())
         await assert_equal(bench)
@@ -133,8 +134,7 @@ async def test_a_connection_is_replaced_and_no_reader_notices(market: Market) ->
         assert not crossed or market.streams == "classic"
         dead = [touch for touch in seen if not (touch[0] and touch[3])]
         assert len(dead) <= crossed, "somebody saw a book that was not LIVE"
-        assert after["resyncs"] == before["resyncs"] + crossed
-        for word in ("gaps", "rejected", "reconnects"):
+        for word in ("gaps", "resyncs", "rejected", "reconnects"):
             assert after[word] == before[word], word
         await assert_equal(bench)
 
