@@ -42,7 +42,8 @@ class Instrument(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     Attributes:
         venue: lower-case venue name, e.g. ``binance``.
         symbol: the venue's own string, case and alphabet kept.
-        universal: ``BASE/QUOTE`` for spot, ``BASE/QUOTE:SETTLE`` for linear perpetuals.
+        universal: ``BASE/QUOTE`` for spot, ``BASE/QUOTE:SETTLE`` for linear perpetuals (see ``naming``).
+        base: as the venue writes it; ``universal`` has the canonical name.
         price_scale, qty_scale: decimals of the int64 representation.
         tick_size, lot_size: smallest steps, in scaled units (> 0).
         market_lot_size: step for market orders, scaled; equals ``lot_size`` where the venue has one rule.

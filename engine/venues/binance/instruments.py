@@ -13,7 +13,6 @@ Information" (2026-05-27) and a production body of 2026-09-15.
 
 from __future__ import annotations
 
-import re
 from datetime import UTC, datetime
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 
@@ -21,6 +20,7 @@ import msgspec
 
 from engine.model.errors import ProtocolViolation, UsageError
 from engine.model.instrument import Instrument, InstrumentStatus, Product, choose_scale
+from engine.model.naming import canonical_coin, one_each, universal_name
 from engine.venues.base import BudgetRule
 from engine.venues.binance.endpoints import REST_BUDGETS, VENUE
 from engine.venues.binance.numbers import DECODE_ERRORS, Millis, decimal
@@ -49,8 +49,6 @@ _STATUS = {
 """Any other word is treated as halted: unknown is not tradable."""
 
 _PERPETUAL = ("PERPETUAL", "TRADIFI_PERPETUAL")
-_MULTIPLIER = re.compile(r"(1M|1000+)(?=\D)", re.ASCII)
-_WORST_STATUS = (InstrumentStatus.CLOSED, InstrumentStatus.SETTLING, InstrumentStatus.PRE_TRADING)
 
 
 class _Symbol(msgspec.Struct, gc=False):
@@ -105,26 +103,14 @@ class Listing(msgspec.Struct, frozen=True):
 
 def universal_symbol(product: Product, base: str, quote: str, margin: str, delivery: str = "") -> str:
     """Return the universal name, e.g. ``BTC/USDT``, ``BTC/USDT:USDT`` or ``BTC/USDT:USDT-261225``."""
-    if product is Product.SPOT:
-        return f"{base}/{quote}"
-    return f"{base}/{quote}:{margin}" + (f"-{delivery}" if delivery else "")
-
-
-def multiplier_of(base: str) -> int:
-    """Return how many coins one unit of a base asset is (``1000SHIB`` 1000, ``1MBABYDOGE`` 10**6).
-
-    ``1INCH`` is a coin of that name: a multiplier is 1000 or a longer power of ten, or ``1M``.
-    """
-    match = _MULTIPLIER.match(base)
-    if match is None:
-        return 1
-    return 1_000_000 if match[1] == "1M" else int(match[1])
+    name = universal_name(canonical_coin(base)[0], quote, None if product is Product.SPOT else margin)
+    return f"{name}-{delivery}" if delivery else name
 
 
 def decode_listing(product: Product, body: bytes) -> Listing:
     """Decode an exchangeInfo answer.
 
-    Universal names are unique: of two entries with one name the one that still trades wins.
+    Of two entries with one universal name the one that trades wins (``naming.one_each``).
 
     Raises:
         ProtocolViolation: the body is not an exchangeInfo answer.
@@ -133,7 +119,7 @@ def decode_listing(product: Product, body: bytes) -> Listing:
         info = _DECODER.decode(body)
     except DECODE_ERRORS as error:
         raise ProtocolViolation(f"exchangeInfo: {error}", body) from None
-    found: dict[str, Instrument] = {}
+    found: list[Instrument] = []
     dated: dict[str, str] = {}
     skipped: list[tuple[str, str]] = []
     for raw in info.symbols:
@@ -154,14 +140,9 @@ def decode_listing(product: Product, body: bytes) -> Listing:
         except (ProtocolViolation, UsageError) as error:
             skipped.append((entry.symbol, str(error)))
             continue
-        other = found.get(each.universal)
-        if other is not None and other.status not in _WORST_STATUS:
-            skipped.append((each.symbol, f"{each.universal} is {other.symbol}"))
-            continue
-        if other is not None:
-            skipped.append((other.symbol, f"{each.universal} is {each.symbol}"))
-        found[each.universal] = each
-    return Listing(list(found.values()), dated, skipped)
+        found.append(each)
+    instruments, doubles = one_each(found)
+    return Listing(instruments, dated, skipped + doubles)
 
 
 def _dated_name(entry: _Symbol) -> str | None:
@@ -210,7 +191,7 @@ def _instrument(product: Product, entry: _Symbol) -> Instrument:
         market_qty_max=_units(_decimal(market_lot, "maxQty") or qty_max, qty_scale),
         notional_min=_decimal(notional, "minNotional") or _decimal(notional, "notional"),
         notional_max=_decimal(notional, "maxNotional"),
-        multiplier=multiplier_of(entry.baseAsset),
+        multiplier=canonical_coin(entry.baseAsset)[1],
     )
 
 

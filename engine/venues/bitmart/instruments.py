@@ -17,7 +17,6 @@ Source: BitMart API docs, "Get Trading Pair Details", "Get Contract Details", se
 
 from __future__ import annotations
 
-import re
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 
 import msgspec
@@ -32,6 +31,7 @@ from engine.model.instrument import (
     choose_scale,
     decimals_of,
 )
+from engine.model.naming import canonical_coin, one_each, universal_name
 from engine.venues.bitmart.endpoints import VENUE
 from engine.venues.bitmart.numbers import DECODE_ERRORS, decimal
 
@@ -39,7 +39,6 @@ ZERO = Decimal(0)
 _PRICE_MAX = Decimal(10_000_000)
 """No price bound is stated: this one only bounds the choice of decimals."""
 _DECIMALS_MAX = 18
-_MULTIPLIER = re.compile(r"(1M|1000(?:0|00|000)?)(?=[A-Z])")
 
 _SPOT_STATUS = {"trading": InstrumentStatus.TRADING, "pre-trade": InstrumentStatus.PRE_TRADING}
 """Any other word is treated as halted."""
@@ -114,7 +113,7 @@ def decode_listing(product: Product, body: bytes) -> Listing:
     if str(answer.code) != "1000" or answer.data is None:
         text = f"{answer.message or answer.msg or ''}, no data"
         raise ProtocolViolation(f"instruments: {str(answer.code)[:10]} {text[:200]}", body)
-    found: dict[str, Instrument] = {}
+    found: list[Instrument] = []
     skipped: list[tuple[str, str]] = []
     for raw in answer.data.symbols:
         symbol = bytes(raw)[:60].decode("utf-8", "replace")
@@ -130,14 +129,9 @@ def decode_listing(product: Product, body: bytes) -> Listing:
         except (*DECODE_ERRORS, ProtocolViolation, UsageError) as error:
             skipped.append((symbol, str(error)))
             continue
-        other = found.get(each.universal)
-        if other is not None and other.status is InstrumentStatus.TRADING:
-            skipped.append((each.symbol, f"{each.universal} is {other.symbol}"))
-            continue
-        if other is not None:
-            skipped.append((other.symbol, f"{each.universal} is {each.symbol}"))
-        found[each.universal] = each
-    return Listing(list(found.values()), skipped)
+        found.append(each)
+    instruments, doubles = one_each(found)
+    return Listing(instruments, skipped + doubles)
 
 
 def _checked(*names: str) -> None:
@@ -214,7 +208,7 @@ def _instrument(
         venue=VENUE,
         product=product,
         symbol=symbol,
-        universal=f"{base}/{quote}" + (f":{settle}" if settle else ""),
+        universal=universal_name(canonical_coin(base)[0], quote, settle),
         base=base,
         quote=quote,
         settle=settle,
@@ -232,16 +226,8 @@ def _instrument(
         notional_min=notional_min,
         notional_max=ZERO,
         contract_size=contract,
-        multiplier=multiplier_of(base),
+        multiplier=canonical_coin(base)[1],
     )
-
-
-def multiplier_of(base: str) -> int:
-    """Return how many coins one unit of a base asset is (``1000SHIB`` 1000); ``1INCH`` is a coin's name."""
-    match = _MULTIPLIER.match(base)
-    if match is None:
-        return 1
-    return 1_000_000 if match[1] == "1M" else int(match[1])
 
 
 def _qty_scale(lot: Decimal, contract: Decimal, high: Decimal) -> int:

@@ -10,14 +10,14 @@
 
 Names come from baseCoin, quoteCoin and settleCoin, never from splitting the symbol; the same symbol is
 another instrument in the other category. Sizes are base units; a base coin like ``1000PEPE`` counts a
-thousand coins and is named so, there is no hidden factor.
+thousand coins and is named so, there is no hidden factor. ``SHIB1000`` is the same as ``1000SHIB`` elsewhere,
+and has that universal name.
 
 Source: Bybit v5 API docs, "Get Instruments Info", seen 2026-07.
 """
 
 from __future__ import annotations
 
-import re
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 
 import msgspec
@@ -32,6 +32,7 @@ from engine.model.instrument import (
     choose_scale,
     decimals_of,
 )
+from engine.model.naming import canonical_coin, one_each, universal_name
 from engine.venues.bybit.endpoints import CATEGORIES, VENUE
 from engine.venues.bybit.numbers import DECODE_ERRORS, decimal
 
@@ -48,8 +49,6 @@ _STATUS = {
 """Any other word is treated as halted: unknown is not tradable."""
 
 _PERPETUAL = "LinearPerpetual"
-_LEADING = re.compile(r"(10{3,9})[^0-9]", re.ASCII)
-_TRAILING = re.compile(r".*[^0-9](10{3,9})", re.ASCII)
 
 
 class _PriceFilter(msgspec.Struct, gc=False):
@@ -115,13 +114,9 @@ class Listing(msgspec.Struct, frozen=True):
     cursor: str
 
 
-def multiplier_of(base: str) -> int:
-    """Return how many coins one unit of a base coin is (``1000PEPE`` and ``SHIB1000`` 1000).
-
-    ``1INCH`` and ``1CAT`` are coins of those names: a multiplier is a thousand or a longer power of ten.
-    """
-    match = _LEADING.match(base) or _TRAILING.fullmatch(base)
-    return 1 if match is None else int(match[1])
+def _coin(product: Product, base: str) -> tuple[str, int]:
+    """Return the canonical name of a base coin and its factor, which linear names may have behind it."""
+    return canonical_coin(base, has_trailing=product is Product.PERP)
 
 
 def decode_listing(product: Product, body: bytes) -> Listing:
@@ -139,7 +134,7 @@ def decode_listing(product: Product, body: bytes) -> Listing:
         raise ProtocolViolation(f"instruments: {error}", body) from None
     if result.category not in ("", CATEGORIES[product]):
         raise ProtocolViolation(f"instruments: of category {result.category[:20]!r}", body)
-    found: dict[str, Instrument] = {}
+    found: list[Instrument] = []
     skipped: list[tuple[str, str]] = []
     for raw in result.rows:
         try:
@@ -152,14 +147,9 @@ def decode_listing(product: Product, body: bytes) -> Listing:
         except (ProtocolViolation, UsageError) as error:
             skipped.append((row.symbol, str(error)))
             continue
-        other = found.get(each.universal)
-        if other is not None and other.status is InstrumentStatus.TRADING:
-            skipped.append((each.symbol, f"{each.universal} is {other.symbol}"))
-            continue
-        if other is not None:
-            skipped.append((other.symbol, f"{each.universal} is {each.symbol}"))
-        found[each.universal] = each
-    return Listing(list(found.values()), skipped, result.nextPageCursor)
+        found.append(each)
+    instruments, doubles = one_each(found)
+    return Listing(instruments, skipped + doubles, result.nextPageCursor)
 
 
 def _names(product: Product, row: _Row) -> tuple[str, str, str | None, str]:
@@ -173,7 +163,7 @@ def _names(product: Product, row: _Row) -> tuple[str, str, str | None, str]:
     for part in (row.symbol, base, quote, *(() if settle is None else (settle,))):
         if not part or not part.isprintable() or any(sign in part for sign in ' /:@"\\'):
             raise ProtocolViolation(f"unusable name {part[:40]!r}")
-    return base, quote, settle, f"{base}/{quote}" + (f":{settle}" if settle else "")
+    return base, quote, settle, universal_name(_coin(product, base)[0], quote, settle)
 
 
 def _instrument(product: Product, row: _Row) -> Instrument:
@@ -212,7 +202,7 @@ def _instrument(product: Product, row: _Row) -> Instrument:
         market_qty_max=min(_units(market_high, qty_scale), INT64_SAFE_MAX),
         notional_min=_bound(lots.minOrderAmt if is_spot else lots.minNotionalValue),
         notional_max=_bound(lots.maxOrderAmt if is_spot else ""),
-        multiplier=multiplier_of(base),
+        multiplier=_coin(product, base)[1],
     )
 
 

@@ -30,6 +30,7 @@ from engine.model.instrument import (
     choose_scale,
     decimals_of,
 )
+from engine.model.naming import canonical_coin, one_each, universal_name
 from engine.venues.kucoin.endpoints import VENUE
 from engine.venues.kucoin.numbers import DECODE_ERRORS, Number, exact
 
@@ -116,7 +117,7 @@ def decode_listing(product: Product, body: bytes) -> Listing:
         raise ProtocolViolation(f"instruments: {error}", body) from None
     if answer.code != "200000":
         raise ProtocolViolation(f"instruments: {answer.code[:10]} {answer.msg[:200]}", body)
-    found: dict[str, Instrument] = {}
+    found: list[Instrument] = []
     skipped: list[tuple[str, str]] = []
     for raw in answer.data:
         symbol = bytes(raw)[:60].decode("utf-8", "replace")
@@ -131,14 +132,9 @@ def decode_listing(product: Product, body: bytes) -> Listing:
         except (*DECODE_ERRORS, ProtocolViolation, UsageError) as error:
             skipped.append((symbol, str(error)))
             continue
-        other = found.get(each.universal)
-        if other is not None and other.status is InstrumentStatus.TRADING:
-            skipped.append((each.symbol, f"{each.universal} is {other.symbol}"))
-            continue
-        if other is not None:
-            skipped.append((other.symbol, f"{each.universal} is {each.symbol}"))
-        found[each.universal] = each
-    return Listing(list(found.values()), skipped)
+        found.append(each)
+    instruments, doubles = one_each(found)
+    return Listing(instruments, skipped + doubles)
 
 
 def universal_currency(name: str) -> str:
@@ -178,7 +174,7 @@ def _spot(row: _Pair) -> Instrument:
         venue=VENUE,
         product=Product.SPOT,
         symbol=row.symbol,
-        universal=f"{row.baseCurrency}/{row.quoteCurrency}",
+        universal=universal_name(canonical_coin(row.baseCurrency)[0], row.quoteCurrency),
         base=row.baseCurrency,
         quote=row.quoteCurrency,
         settle=None,
@@ -195,6 +191,7 @@ def _spot(row: _Pair) -> Instrument:
         market_qty_max=0,
         notional_min=_bound(row.minFunds),
         notional_max=ZERO,
+        multiplier=canonical_coin(row.baseCurrency)[1],
     )
 
 
@@ -216,7 +213,7 @@ def _perpetual(row: _Contract) -> Instrument:
         venue=VENUE,
         product=Product.PERP,
         symbol=row.symbol,
-        universal=f"{base}/{quote}:{quote}",
+        universal=universal_name(canonical_coin(base)[0], quote, quote),
         base=base,
         quote=quote,
         settle=quote,
@@ -234,6 +231,7 @@ def _perpetual(row: _Contract) -> Instrument:
         notional_min=ZERO,
         notional_max=ZERO,
         contract_size=contract,
+        multiplier=canonical_coin(base)[1],
     )
 
 

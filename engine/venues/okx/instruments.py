@@ -26,6 +26,7 @@ from engine.model.instrument import (
     choose_scale,
     decimals_of,
 )
+from engine.model.naming import canonical_coin, one_each, universal_name
 from engine.venues.okx.endpoints import INST_TYPES, VENUE
 from engine.venues.okx.numbers import DECODE_ERRORS, Id, decimal
 
@@ -103,7 +104,7 @@ def decode_listing(product: Product, body: bytes) -> Listing:
         raise ProtocolViolation(f"instruments: {error}", body) from None
     if answer.code != "0":
         raise ProtocolViolation(f"instruments: {answer.code[:10]} {answer.msg[:200]}", body)
-    found: dict[str, Instrument] = {}
+    found: list[Instrument] = []
     skipped: list[tuple[str, str]] = []
     for raw in answer.data:
         try:
@@ -116,14 +117,9 @@ def decode_listing(product: Product, body: bytes) -> Listing:
         except (ProtocolViolation, UsageError) as error:
             skipped.append((row.instId, str(error)))
             continue
-        other = found.get(each.universal)
-        if other is not None and other.status is InstrumentStatus.TRADING:
-            skipped.append((each.symbol, f"{each.universal} is {other.symbol}"))
-            continue
-        if other is not None:
-            skipped.append((other.symbol, f"{each.universal} is {each.symbol}"))
-        found[each.universal] = each
-    return Listing(list(found.values()), skipped)
+        found.append(each)
+    instruments, doubles = one_each(found)
+    return Listing(instruments, skipped + doubles)
 
 
 def _names(product: Product, row: _Row) -> tuple[str, str, str | None, str]:
@@ -142,7 +138,7 @@ def _names(product: Product, row: _Row) -> tuple[str, str, str | None, str]:
     for part in (row.instId, base, quote, *(() if settle is None else (settle,))):
         if not part or not part.isprintable() or any(sign in part for sign in ' /:@"\\'):
             raise ProtocolViolation(f"unusable name {part[:40]!r}")
-    return base, quote, settle, f"{base}/{quote}" + (f":{settle}" if settle else "")
+    return base, quote, settle, universal_name(canonical_coin(base)[0], quote, settle)
 
 
 def _instrument(product: Product, row: _Row) -> Instrument:
@@ -181,6 +177,7 @@ def _instrument(product: Product, row: _Row) -> Instrument:
         notional_min=ZERO,
         notional_max=ZERO,
         contract_size=contract,
+        multiplier=canonical_coin(base)[1],
         number=row.instIdCode,
     )
 

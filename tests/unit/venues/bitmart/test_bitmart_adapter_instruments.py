@@ -11,8 +11,9 @@ import pytest
 
 from engine.model.errors import ProtocolViolation, UsageError
 from engine.model.instrument import Instrument, InstrumentStatus, Product
+from engine.model.naming import canonical_coin
 from engine.venues.bitmart import numbers
-from engine.venues.bitmart.instruments import decode_listing, multiplier_of
+from engine.venues.bitmart.instruments import decode_listing
 
 Sample = Callable[[str], bytes]
 
@@ -112,7 +113,7 @@ def test_unusable_pairs(changes: dict[str, Any], words: str, sample: Sample) -> 
 
 def test_multipliers() -> None:
     names = ("1000SHIB", "10000SATS", "1000000MOG", "1MBABYDOGE", "1INCH", "BTC", "100X")
-    assert [multiplier_of(name) for name in names] == [1000, 10_000, 1_000_000, 1_000_000, 1, 1, 1]
+    assert [canonical_coin(name)[1] for name in names] == [1000, 10_000, 1_000_000, 1_000_000, 1, 1, 1]
 
 
 # ------------------------------------------------------------------------------------------ numbers

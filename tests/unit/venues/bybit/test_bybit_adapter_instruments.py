@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from engine.model.errors import ProtocolViolation
 from engine.model.instrument import Instrument, InstrumentStatus, Product
+from engine.model.naming import canonical_coin, collisions
 from engine.venues.bybit.adapter import BybitMarketData
 from engine.venues.bybit.endpoints import LIVE
-from engine.venues.bybit.instruments import decode_listing, multiplier_of
+from engine.venues.bybit.instruments import decode_listing
 from engine.venues.bybit.numbers import price_in, price_out, qty_in, qty_out, time_ns
 from tests.unit.venues.bybit.conftest import Known, Sample
 
@@ -85,14 +86,14 @@ def test_what_is_listed_and_what_is_not(known: Known, sample: Sample) -> None:
     ],
 )
 def test_multipliers(base: str, multiplier: int) -> None:
-    assert multiplier_of(base) == multiplier
+    assert canonical_coin(base, has_trailing=True)[1] == multiplier
 
 
 def test_multiplied_coins_keep_their_names_and_sizes(known: Known) -> None:
     pepe = known[Product.PERP]["1000PEPEUSDT"]
     assert (pepe.universal, pepe.multiplier) == ("1000PEPE/USDT:USDT", 1_000)
     assert qty_out(qty_in("100", pepe), pepe) == "100"  # a hundred thousands, told as such
-    assert known[Product.PERP]["SHIB1000USDT"].universal == "SHIB1000/USDT:USDT"
+    assert known[Product.PERP]["SHIB1000USDT"].universal == "1000SHIB/USDT:USDT"
     assert known[Product.PERP]["SHIB1000USDT"].multiplier == 1_000
 
 
@@ -147,9 +148,10 @@ def test_one_odd_entry_hides_no_other(sample: Sample) -> None:
         rows[2] | {"symbol": "FUTURE", "contractType": "LinearPerpetual"},
     ]
     listing = decode_listing(Product.SPOT, msgspec.json.encode(body))
-    # of three entries with one universal name the first that trades is kept
-    assert [each.symbol for each in listing.instruments] == ["BTCUSDT", "TWICE"]
-    assert len(listing.skipped) == 5
+    # of three entries with one universal name those that trade stay: which of them is meant is not known here
+    assert [each.symbol for each in listing.instruments] == ["BTCUSDT", "TWICE", "THRICE"]
+    assert [each.symbol for each in collisions(listing.instruments)["DEAD/USDT"]] == ["TWICE", "THRICE"]
+    assert len(listing.skipped) == 4
 
 
 def _assert_exact(each: Instrument, units: int) -> None:
@@ -160,7 +162,8 @@ def _assert_exact(each: Instrument, units: int) -> None:
     assert each.qty(lots) == Decimal(qty_out(lots, each))
     assert each.price(ticks) == Decimal(price_out(ticks, each))
     settle = f":{each.settle}" if each.settle else ""
-    assert each.universal == f"{each.base}/{each.quote}{settle}"
+    coin = canonical_coin(each.base, has_trailing=True)[0]
+    assert each.universal == f"{coin}/{each.quote}{settle}"
 
 
 @given(units=st.integers(min_value=1, max_value=10**6))
