@@ -149,6 +149,7 @@ async def test_the_spot_book_by_the_calibration_of_the_documents(rig: Rig) -> No
                 else:
                     sides[side][D(price)] = D(size)
         last = data["sequenceEnd"]
+        assert max(sides["bids"]) < min(sides["asks"]), "crossed between two frames"
     check(sides, rig.market(), end)
     assert zeros > 50, "events that change nothing visible"
     assert bundles >= 2, "several numbers in one frame"
@@ -177,6 +178,7 @@ async def test_the_futures_book_rises_by_one_and_one_level_a_frame(rig: Rig) -> 
             book.pop(D(price), None)
         else:
             book[D(price)] = D(size)
+        assert max(sides["bids"]) < min(sides["asks"]), "crossed between two frames"
     check(sides, rig.market(symbol), end)
 
 

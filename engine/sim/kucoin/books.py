@@ -153,10 +153,14 @@ def _changes(side: BookSide, shown: dict[int, int], dirty: set[int], edge: int) 
 
 
 def _spread(batch: Batch, told: int) -> list[tuple[int, bool, int, int] | None]:
-    """Return (number, is bid, ticks, lots) for each number since ``told``, None where nothing is visible."""
+    """Return (number, is bid, ticks, lots) for each number since ``told``, None where nothing is visible.
+
+    Levels that go come first: then no book is crossed between two frames, as none is on the venue.
+    """
     count = batch.last_id - told
     rows = [(True, ticks, lots) for ticks, lots in batch.bids.items()]
     rows += [(False, ticks, lots) for ticks, lots in batch.asks.items()]
+    rows.sort(key=lambda row: row[2] > 0)
     entries: list[tuple[int, bool, int, int] | None] = [None] * count
     for place, (is_bid, ticks, lots) in enumerate(rows):
         at = place * count // len(rows)
