@@ -182,6 +182,33 @@ async def test_the_futures_book_rises_by_one_and_one_level_a_frame(rig: Rig) -> 
     check(sides, rig.market(symbol), end)
 
 
+@pytest.mark.parametrize(
+    ("product", "symbol", "topic"),
+    [
+        ("spot", "BTC-USDT", "/market/level2:BTC-USDT"),
+        ("perp", "XBTUSDTM", "/contractMarket/level2:XBTUSDTM"),
+    ],
+)
+async def test_an_ask_goes_before_a_bid_takes_its_price(
+    rig: Rig, product: str, symbol: str, topic: str
+) -> None:
+    socket, market = await rig.classic(product), rig.market(symbol)
+    await socket.subscribe(topic)
+    best = market.asks.best
+    assert best is not None
+    market.set_background(market.asks, best, 0)
+    market.set_background(market.bids, best, 5)
+    rig.exchange.publish(market)
+    told: list[str] = []
+    while len(told) < 2:
+        data = (await socket.topic(topic))["data"]
+        if "change" in data:
+            told.append(data["change"].split(",")[1])
+        else:
+            told += [side for side in ("asks", "bids") for row in data["changes"][side] if row[0] != "0"]
+    assert told in (["asks", "bids"], ["sell", "buy"])
+
+
 async def test_paced_books_and_tickers(rig: Rig) -> None:
     spot, futures = await rig.classic(), await rig.classic("perp")
     for number, topic in enumerate(("/spotMarket/level2Depth5", "/spotMarket/level1", "/market/ticker")):
