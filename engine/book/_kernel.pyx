@@ -350,6 +350,28 @@ cdef class NativeBook:
         self.fall(LIVE, "")
         return True
 
+    def extend(self, int side, levels, int64_t horizon):
+        """Add levels beyond the horizon, as an audit found them, and move the horizon to ``horizon``.
+
+        Raises:
+            UsageError: the book is not LIVE, a level is not positive, or lies within the horizon.
+        """
+        cdef int64_t[:, ::1] rows = np.ascontiguousarray(levels, dtype=np.int64).reshape(-1, 2)
+        cdef int64_t sign = 1 if side == 0 else -1
+        cdef int64_t known = self.bid_horizon if side == 0 else self.ask_horizon
+        cdef Py_ssize_t i
+        if self.state_code != LIVE or horizon * sign > known * sign:
+            raise UsageError(f"{self.name}: only a LIVE book can be extended, and only outwards")
+        for i in range(rows.shape[0]):
+            if rows[i, 0] <= 0 or rows[i, 1] <= 0 or rows[i, 0] * sign >= known * sign:
+                raise UsageError(f"{self.name}: level {i} does not lie beyond the horizon")
+        for i in range(rows.shape[0]):
+            self.put(side == 0, rows[i, 0], rows[i, 1])
+        if side == 0:
+            self.bid_horizon = horizon
+        else:
+            self.ask_horizon = horizon
+
     def mark_stale(self, str reason):
         """Say that the book may be wrong; it stays so until the next snapshot."""
         if self.state_code != EMPTY:

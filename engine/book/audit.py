@@ -50,6 +50,11 @@ def compare(book: BookLike, answer: BookSnapshot, touched: set[int]) -> AuditRes
         marks = np.fromiter((sign * each for each in touched if each * sign > 0), dtype=np.int64)
         limit = _limit(book, side, ours, theirs)
         kept = [_within(rows, sign, limit) for rows in (ours, theirs)]
+        reach = sign * int(theirs[-1, 0]) if len(theirs) else limit
+        deeper = _within(ours, sign, reach)[len(kept[0]) :]
+        if len(deeper):  # nothing is missing there that the book should know, but what it holds must be true
+            kept = [np.concatenate((kept[0], deeper)), _within(theirs, sign, int(sign * deeper[-1, 0]))]
+            kept[1] = kept[1][np.isin(kept[1][:, 0], deeper[:, 0]) | (kept[1][:, 0] * sign >= limit)]
         plain = [rows[~np.isin(rows[:, 0], marks)] for rows in kept]
         skipped += len(kept[0]) - len(plain[0])
         compared += len(plain[0])
@@ -59,6 +64,21 @@ def compare(book: BookLike, answer: BookSnapshot, touched: set[int]) -> AuditRes
                 [(side, price, qty) for price, qty in mine.tolist() if (price, qty) not in known][:SHOWN]
             )
     return AuditResult(compared, skipped, tuple(only_book), tuple(only_venue))
+
+
+def beyond(book: BookLike, side: int, answer: BookSnapshot, touched: set[int]) -> Levels:
+    """Return the answer's levels beyond the book's horizon that were not touched, best first.
+
+    Empty where the book has no horizon, or the answer does not reach it.
+    """
+    sign = 1 if side == 0 else -1
+    theirs = answer.asks if side else answer.bids
+    horizon = book.horizon(side)
+    if not horizon or not len(theirs):
+        return theirs[:0]
+    rows = theirs[theirs[:, 0] * sign < horizon * sign]
+    marks = np.fromiter((sign * each for each in touched if each * sign > 0), dtype=np.int64)
+    return rows[~np.isin(rows[:, 0], marks)]
 
 
 def _limit(book: BookLike, side: int, ours: Levels, theirs: Levels) -> int:

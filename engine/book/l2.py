@@ -104,6 +104,14 @@ class BookLike(Protocol):
         """Call a JOINING book LIVE on its snapshot alone; see the kernel for when that is right."""
         ...
 
+    def extend(self, side: int, levels: npt.NDArray[np.int64], horizon: int) -> None:
+        """Add levels beyond the horizon, as an audit found them, and move the horizon outwards.
+
+        Raises:
+            UsageError: the book is not LIVE, or a level does not lie beyond the horizon; nothing was added.
+        """
+        ...
+
     def mark_stale(self, reason: str) -> None:
         """Say that the book may be wrong."""
         ...

@@ -156,6 +156,20 @@ class PureBook:
         self.fall(BookState.LIVE, "")
         return True
 
+    def extend(self, side: int, levels: npt.NDArray[np.int64], horizon: int) -> None:
+        """Add levels beyond the horizon, and move the horizon; see the kernel."""
+        sign = -1 if side else 1
+        known = self._horizon[side != 0]
+        if not self.is_live or horizon * sign > known * sign:
+            raise UsageError(f"{self.name}: only a LIVE book can be extended, and only outwards")
+        rows = levels.reshape(-1, 2).tolist()
+        for index, (price, qty) in enumerate(rows):
+            if price <= 0 or qty <= 0 or price * sign >= known * sign:
+                raise UsageError(f"{self.name}: level {index} does not lie beyond the horizon")
+        for price, qty in rows:
+            self.put(side, price, qty)
+        self._horizon[side != 0] = horizon
+
     def mark_stale(self, reason: str) -> None:
         """Say that the book may be wrong; it stays so until the next snapshot."""
         if self.state is not BookState.EMPTY:

@@ -85,6 +85,7 @@ class BookSync:
         self._live_since_ns = 0
         self._crossed_since_ns = 0
         self._crossed_updates = 0
+        self._halted = ""
         self.gaps = 0
         self.rejected = 0
         self.crossed = 0
@@ -110,6 +111,8 @@ class BookSync:
         """
         self._is_up = True
         self._clear_buffer()
+        if self._halted:
+            return
         if not self._is_in_band:
             self._restart(cause, 0)
             return
@@ -145,14 +148,37 @@ class BookSync:
         self._generation += 1
         self._is_requested = self._is_waiting = self._has_fallen_early = False
         self._clear_buffer()
+        if self._halted:
+            return
         was_live = self.book.is_live
         self.book.mark_stale(cause)
         if was_live:
             self._changed(self, cause)
 
+    def halt(self, cause: str) -> None:
+        """The venue does not trade the instrument: the book is HALTED, and nothing asked for, until ``resume``."""
+        was_live = self.book.is_live
+        self._halted = cause
+        self._generation += 1
+        self._is_requested = self._is_waiting = self._has_fallen_early = False
+        self._clear_buffer()
+        self.book.halt(cause)
+        if was_live:
+            self._changed(self, cause)
+
+    def resume(self, cause: str) -> None:
+        """The venue trades the instrument again: synchronise anew."""
+        if not self._halted:
+            return
+        self._halted = ""
+        if self._is_up:
+            self._restart(cause, 0)
+        else:
+            self.book.mark_stale(cause)
+
     def distrust(self, cause: str) -> None:
         """Something else showed that the book is wrong (an audit, silence): resynchronise."""
-        if self._is_up and self.book.state is not BookState.SYNCING:
+        if self._is_up and not self._halted and self.book.state is not BookState.SYNCING:
             was_live = self.book.is_live
             self.book.mark_stale(cause)
             if was_live:
@@ -161,6 +187,10 @@ class BookSync:
 
     def on_attention(self, code: int, payload: bytes, mono_ns: int, utc_ns: int) -> None:
         """Take a delta that the feed did not apply (BUFFER, GAP, REJECTED or CROSSED)."""
+        if self._halted:
+            if self.book.state is not BookState.HALTED:  # a malformed frame made it STALE
+                self.book.halt(self._halted)
+            return
         if code == Feed.CROSSED and self.book.state is BookState.CROSSED:
             self._on_crossed(mono_ns)
             return
@@ -224,6 +254,8 @@ class BookSync:
 
         In-band: notice that the snapshot came, or that it does not come.
         """
+        if self._halted:
+            return
         if self.book.state is BookState.CROSSED and self._is_up:
             if mono_ns - self._crossed_since_ns >= CROSSED_MS * 1_000_000:
                 self._changed(self, "crossed")

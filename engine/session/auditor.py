@@ -7,7 +7,7 @@ import enum
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
-from engine.book.audit import AuditResult, compare
+from engine.book.audit import AuditResult, beyond, compare
 from engine.book.l2 import BookLike, decimal_text
 from engine.model.errors import NotSent, ProtocolViolation, Unanswered
 from engine.model.instrument import Instrument
@@ -43,7 +43,7 @@ class Auditor:
 
     Attributes:
         counts: audits by verdict.
-        compared: prices compared in all.
+        compared: prices compared in all. extended: levels added beyond horizons.
     """
 
     def __init__(
@@ -72,6 +72,7 @@ class Auditor:
         self._tasks: set[asyncio.Task[None]] = set()
         self.counts = dict.fromkeys(Verdict, 0)
         self.compared = 0
+        self.extended = 0
 
     def start(self, interval_s: float) -> None:
         """Audit one book after another, one every ``interval_s`` seconds."""
@@ -170,4 +171,12 @@ class Auditor:
         result = compare(book, answer, touched)
         if not result.is_equal:
             return Verdict.DIFFERENT, result
+        if self._adapter.schema.is_in_band:
+            return (Verdict.EQUAL if result.compared else Verdict.UNDECIDED), result
+        for side, theirs in enumerate((answer.bids, answer.asks)):
+            # The stream tells of every level, however deep (one with snapshots in-band need not). As the
+            # market moves, a book's horizon comes nearer: what an audit proves pushes it out again.
+            if len(missing := beyond(book, side, answer, touched)):
+                book.extend(side, missing, int(theirs[-1, 0]))
+                self.extended += len(missing)
         return (Verdict.EQUAL if result.compared else Verdict.UNDECIDED), result

@@ -137,6 +137,7 @@ class BookTrust:
         return {
             "audits": {verdict.value: count for verdict, count in self.auditor.counts.items()},
             "audited_prices": self.auditor.compared,
+            "levels_added": self.auditor.extended,
             "tops_agreed": sum(check.agreed for check in self._tops.values()),
             "tops_disagreed": sum(check.disagreed for check in self._tops.values()),
             "quiet_topics": self.quiet,

@@ -206,7 +206,7 @@ def test_a_book_that_crosses_for_a_moment_is_not_asked_for(rig: Rig) -> None:
     rig.tick(CROSSED_MS - 1)
     ask = {"s": "A", "t": "update", "p": 11, "u": 12, "b": [], "a": [["50", "0"]]}
     rig.feed.feed(json.dumps(ask).encode(), rig.now)
-    assert sync.book.state is BookState.LIVE
+    assert sync.book.is_live
     rig.tick(10 * CROSSED_MS)
     assert rig.requests == []
     assert sync.crossed == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from typing import Any
 
@@ -10,11 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.book.audit import compare
-from engine.book.l2 import new_book
+from engine.book.audit import beyond, compare
+from engine.book.l2 import new_book, new_feed
+from engine.book.pure import PureBook, PureDepthFeed
 from engine.book.silence import SilenceBudget
 from engine.book.top_check import TopCheck
-from engine.model.market import BookSnapshot, TopOfBook
+from engine.model.errors import UsageError
+from engine.model.market import BookSnapshot, DepthSchema, Feed, SequenceRule, TopOfBook
 
 S = 1_000_000_000
 
@@ -27,12 +30,35 @@ def snapshot(bids: Any, asks: Any, sequence: int = 1) -> BookSnapshot:
     return BookSnapshot(sequence, bids, asks, None)
 
 
-def live(bids: Any, asks: Any, sequence: int = 1) -> Any:
-    book = new_book("X", 0, 0)
+class Deltas:
+    """A book that a test changes by deltas."""
+
+    def __init__(self, book: Any, feed: Any) -> None:
+        self._book, self._feed = book, feed
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._book, name)
+
+    def put_for_test(self, price: int, qty: int) -> None:
+        last = self._book.sequence
+        frame = {"s": "X", "u": last + 1, "b": [[str(price), str(qty)]], "a": []}
+        assert self._feed.feed_code(json.dumps(frame).encode()) == Feed.APPLIED
+
+
+SCHEMA = DepthSchema(
+    rule=SequenceRule.RANGE, route_keys=("s",), containers=(), first_key=None, last_key="u",
+    previous_key=None, bids_key="b", asks_key="a",
+)  # fmt: skip
+
+
+def live(bids: Any, asks: Any, sequence: int = 1, make: Any = new_book) -> Any:
+    book = make("X", 0, 0)
     book.begin_sync()
     book.load_snapshot(snapshot(bids, asks, sequence))
     book.accept_snapshot()
-    return book
+    feed = PureDepthFeed(SCHEMA) if make is PureBook else new_feed(SCHEMA)
+    feed.add("X", book)
+    return Deltas(book, feed)
 
 
 BOOK = (rows((99, 1), (98, 2), (97, 3)), rows((101, 1), (102, 2), (103, 3)))
@@ -74,6 +100,34 @@ def test_a_window_hides_what_lies_behind_it() -> None:
     assert compare(live(*BOOK), snapshot(rows(), rows()), set()).only_book == (
         (0, 99, 1), (0, 98, 2), (0, 97, 3), (1, 101, 1), (1, 102, 2), (1, 103, 3),
     )  # fmt: skip
+
+
+def test_levels_beyond_the_horizon_must_be_true_and_more_are_learnt() -> None:
+    answer = snapshot(rows((99, 1), (98, 2), (97, 3), (96, 4), (95, 5), (94, 6)), BOOK[1])
+    for make in (new_book, PureBook):
+        book = live(*BOOK, make=make)
+        book.put_for_test(95, 5)
+        assert compare(book, answer, set()).is_equal
+        assert beyond(book, 0, answer, {94, -101}).tolist() == [[96, 4], [95, 5]]
+        assert beyond(book, 1, answer, set()).tolist() == []
+        book.extend(0, beyond(book, 0, answer, {94}), 94)
+        assert book.depth(0).tolist() == [[99, 1], [98, 2], [97, 3], [96, 4], [95, 5]]
+        assert book.horizon(0) == 94
+        for side, levels, horizon in (
+            (0, [(94, 1)], 90),
+            (0, [(93, 0)], 90),
+            (0, [(93, 1)], 95),
+            (1, [(103, 1)], 104),
+        ):
+            with pytest.raises(UsageError):
+                book.extend(side, rows(*levels), horizon)
+        assert book.depth(0).tolist() == [[99, 1], [98, 2], [97, 3], [96, 4], [95, 5]]
+        book.put_for_test(92, 7)
+        deep = snapshot(rows((99, 1), (98, 2), (97, 3), (96, 4), (95, 5), (91, 6)), BOOK[1])
+        assert compare(book, deep, set()).only_book == ((0, 92, 7),)
+        book.mark_stale("test")
+        with pytest.raises(UsageError):
+            book.extend(0, rows((90, 1)), 90)
 
 
 @given(st.data())
