@@ -156,6 +156,7 @@ class Ladder(msgspec.Struct, frozen=True):
     Attributes:
         prices, qtys: int64, shape (n,), in ``price_scale`` and ``qty_scale``.
         slots: int64, shape (n,): index into ``venues``.
+        horizons: by slot, the worst price (common scale) down to which that book knows every level; 0 = all.
     """
 
     side: Side
@@ -165,6 +166,12 @@ class Ladder(msgspec.Struct, frozen=True):
     venues: tuple[str, ...]
     price_scale: int
     qty_scale: int
+    horizons: tuple[int, ...]
+
+    def is_known(self, price: int, slot: int) -> bool:
+        """Tell whether a venue's book knows every level down to this price."""
+        horizon = self.horizons[slot]
+        return not horizon or (price >= horizon if self.side is Side.BUY else price <= horizon)
 
     def rows(self, limit: int = -1) -> list[tuple[Decimal, Decimal, str]]:
         """Return (price, quantity, venue) of the best levels as exact Decimals."""
@@ -329,6 +336,10 @@ class Consolidated:
             tuple(self.venues),
             self.top.price_scale,
             self.top.qty_scale,
+            tuple(
+                book.horizon(int(side)) * 10 ** (self.top.price_scale - book.price_scale)
+                for book in self.books
+            ),
         )
 
     def _merged_after_fees(

@@ -48,6 +48,7 @@ class Impact(msgspec.Struct, frozen=True):
         fee: quote units, in ``average_price`` only if fees were asked for.
         average_price, worst_price: ``None`` where nothing would be filled.
         mid: between best bid and ask of the venues that take part, before the order.
+        is_beyond_horizon: levels deeper than a book surely knows were taken: there may be more than these.
         impact_pct, impact_bps: how much worse than mid the average is, positive = costs.
     """
 
@@ -68,6 +69,7 @@ class Impact(msgspec.Struct, frozen=True):
     impact_bps: Decimal | None
     children: tuple[Child, ...]
     excluded: tuple[Excluded, ...]
+    is_beyond_horizon: bool
 
 
 def price_impact(
@@ -117,6 +119,7 @@ class _Walk:
         self._levels = list(
             zip(ladder.prices.tolist(), ladder.qtys.tolist(), ladder.slots.tolist(), strict=True)
         )
+        self._ladder = ladder
         self._price_scale, self._qty_scale = ladder.price_scale, ladder.qty_scale
         self._excluded = tuple(each for each in book.excluded() if venue in ("", each.venue))
         self._mid = self._mid_of(venue)
@@ -222,6 +225,7 @@ class _Walk:
             impact_bps=None if percent is None else percent * 100,
             children=tuple(children),
             excluded=self._excluded,
+            is_beyond_horizon=not all(self._ladder.is_known(price, slot) for price, _, slot in self._taken),
         )
 
     def _price(self, scaled: int) -> Decimal:

@@ -146,6 +146,8 @@ def print_impact(answer: dict[str, Any]) -> None:
         out.print(children)
     for each in answer["excluded"]:
         out.print(f"left out: {each['venue']} {state_text(each['state'])} {each['reason']}")
+    if answer["is_beyond_horizon"]:
+        out.print("[yellow]deeper than a book surely knows: there may be more liquidity than was counted[/]")
     if answer["outcome"] != "filled":
         out.print("[red]insufficient depth[/]: the books hold no more")
 

@@ -10,6 +10,7 @@ from engine.book.consolidated import Best, Consolidated
 from engine.book.impact import Impact, price_impact
 from engine.config import Config
 from engine.model.errors import InstrumentUnknown, UsageError
+from engine.model.instrument import Instrument
 from engine.model.market import Side
 from engine.supervisor.venue import VenueProduct
 from engine.telemetry.histogram import Histogram, merge
@@ -37,6 +38,12 @@ class Markets:
             if not text:
                 self._without_fee.setdefault(universal, []).append(venue.venue)
             consolidated.add(venue.venue, book, venue.instruments[universal], Decimal(text or 0))
+
+    def replaced(self, venue: VenueProduct, instrument: Instrument) -> None:
+        """Take over the new terms of an instrument: lots and limits count when orders are split."""
+        consolidated = self.books.get(instrument.universal)
+        if consolidated is not None and venue.venue in consolidated.venues:
+            consolidated.instruments[consolidated.venues.index(venue.venue)] = instrument
 
     def book(self, universal: str) -> Consolidated:
         """Return the consolidated book of a symbol; raises InstrumentUnknown."""
@@ -148,6 +155,7 @@ def impact_row(impact: Impact, without_fee: frozenset[str]) -> dict[str, Any]:
         "unfilled": plain(impact.unfilled),
         "fee": plain(impact.fee) if is_fee_known else None,
         "is_fee_included": impact.is_fee_included,
+        "is_beyond_horizon": impact.is_beyond_horizon,
         "average_price": plain(impact.average_price),
         "worst_price": plain(impact.worst_price),
         "mid": plain(impact.mid),

@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 from engine.book import consolidated as module
 from engine.book.consolidated import FEE_UNIT, Consolidated, Excluded
 from engine.book.impact import price_impact
-from engine.book.l2 import COMPILED, new_book
+from engine.book.l2 import COMPILED, new_book, new_feed
 from engine.book.pure import PureBook
 from engine.book.pure_consolidated import PureTop
 from engine.model.errors import UsageError
 from engine.model.instrument import Instrument, InstrumentStatus, Product
-from engine.model.market import BookSnapshot, BookState, Side
+from engine.model.market import BookSnapshot, BookState, DepthSchema, Feed, SequenceRule, Side
 
 VENUES = ("binance", "okx", "bybit")
 SCALES = ((2, 3), (1, 4), (3, 2))  # price and quantity decimals of each venue
@@ -316,3 +316,21 @@ def test_misuse_is_told() -> None:
     assert (nothing.base_qty, nothing.unfilled) == (Decimal(0), Decimal(1))
     made.close()
     assert made.best().excluded == ()
+
+
+def test_what_lies_beyond_a_horizon_is_told() -> None:
+    made = build([([(1, 5)], [(1, 5)]), ([], []), ([], [])], [0, 0, 0], [True] * 3, [Decimal(0)] * 3)
+    within = price_impact(made, Side.SELL, base_qty=Decimal("0.005"))
+    assert within.outcome == "filled"
+    assert not within.is_beyond_horizon
+    feed = new_feed(
+        DepthSchema(
+            rule=SequenceRule.RANGE, route_keys=("s",), containers=(), first_key=None, last_key="u",
+            previous_key=None, bids_key="b", asks_key="a",
+        )
+    )  # fmt: skip
+    feed.add("x", made.books[0])
+    assert feed.feed_code(b'{"s":"x","u":2,"b":[["0.90","0.005"]],"a":[]}') == Feed.APPLIED
+    beyond = price_impact(made, Side.SELL, base_qty=Decimal("0.010"))
+    assert beyond.outcome == "filled"
+    assert beyond.is_beyond_horizon
