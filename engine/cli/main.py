@@ -29,6 +29,10 @@ def main(argv: list[str], runner: Runner) -> int:
             from engine.cli import replay
 
             return int(replay.main(options))
+        if name == "funding":
+            from engine.cli import funding
+
+            return runner(funding.funding(options))
         function = getattr(commands, name)
         return runner(function(options))
     except EngineError as error:

@@ -29,6 +29,14 @@ _EXAMPLES = {
 
 Walks the books as they stand. Child sizes are whole lots of each venue; what lots leave over is unfilled.
 Exit code 1: the books do not hold that much.""",
+    "funding": """examples:
+  python -m engine funding BTC/USDT:USDT                      every venue that lists it
+  python -m engine funding BTC/USDT:USDT --exchange okx --history 30
+  python -m engine funding --json                             all configured perpetuals, exact numbers
+
+The rate is what the next settlement would pay, still moving; positive: longs pay shorts. Predicted is what
+the venue itself calls so, "= rate" where that is the same number. Annualised: rate * 24 h / interval * 365.
+Exit code 1: a rate is unknown or too old, or a history could not be had.""",
     "book": """examples:
   python -m engine book BTC/USDT --depth 20
   python -m engine book BTC/USDT:USDT --exchange binance --json""",
@@ -117,6 +125,15 @@ def build_parser() -> argparse.ArgumentParser:
     where.add_argument("--exchange", metavar="VENUE", help="this venue alone")
     where.add_argument("--all", action="store_true", help="split over all venues (the default)")
     impact.add_argument("--fees", action="store_true", help="count taker fees (venues.X.taker_fees)")
+
+    funding = command("funding", "show funding rates, next settlements, and what was settled")
+    funding.add_argument(
+        "symbols", nargs="*", metavar="SYMBOL", help="perpetuals, e.g. BTC/USDT:USDT; default: all configured"
+    )
+    funding.add_argument("--exchange", metavar="VENUE", help="only this venue")
+    funding.add_argument(
+        "--history", type=_positive, metavar="N", help="settled rates of each, newest first (at most 1000)"
+    )
 
     book = command("book", "show one book's levels")
     book.add_argument("symbol", metavar="SYMBOL")

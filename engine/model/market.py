@@ -239,7 +239,7 @@ class FundingUpdate(msgspec.Struct, frozen=True, gc=False):
         funding_rate: the rate that the next settlement would pay, still moving; ``None`` if none.
         next_funding_utc_ns: the next settlement, or ``None``.
         open_interest: base units open at the venue, or ``None`` where this stream does not tell it.
-        rate_utc_ns: until when the rate is known to have stood, by the venue's clock; ``None``: ``venue_utc_ns``.
+        rate_utc_ns: the venue's time at which the rate stood so; ``None`` where that is ``venue_utc_ns``.
         predicted_rate: in the venue's own sense (``FundingReader.predicted``); ``None`` where not offered.
         interval_ns: between two settlements, where this stream tells it; so is ``last_settled_rate``.
     """

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import msgspec
 
+from engine.model.funding import FundingPage, FundingQuestion, FundingTerms, PredictedRate, SettledRate
 from engine.model.instrument import Instrument
 from engine.model.orders import AmendOrder, NewOrder, OrderAck, VenueError
 
@@ -85,4 +86,36 @@ class OrderGateway(Protocol):
         self, instrument: Instrument, client_order_id: str, venue_order_id: str, done: ReplyHandler
     ) -> Sent:
         """Send a status query."""
+        ...
+
+
+class FundingReader(Protocol):
+    """How one venue is asked for what its streams do not tell of funding: terms, and what was settled.
+
+    Decoders return the venue's refusal as a value, and raise ProtocolViolation for what is malformed.
+
+    Attributes:
+        predicted: what this venue means by a predicted rate.
+    """
+
+    predicted: PredictedRate
+
+    def questions(self, instruments: Sequence[Instrument]) -> list[FundingQuestion]:
+        """Return what must be asked to know the terms of these contracts; may be ``Continued``."""
+        ...
+
+    def decode_terms(
+        self, question: FundingQuestion, status: int, body: bytes, retry_after: str | None = None
+    ) -> list[FundingTerms] | VenueError:
+        """Decode the answer to a question, or one part of it; contracts not asked for are left out."""
+        ...
+
+    def page(self, instrument: Instrument, before_utc_ns: int, rows: int) -> FundingPage:
+        """Return the request for settled rates before (not at) a time, ``rows`` of them if it can say so."""
+        ...
+
+    def decode_page(
+        self, instrument: Instrument, status: int, body: bytes, retry_after: str | None = None
+    ) -> list[SettledRate] | VenueError:
+        """Decode a page of settled rates, newest first; it may hold more than was asked for."""
         ...

@@ -26,6 +26,7 @@ from engine.supervisor import wiring
 from engine.supervisor.built import stale_modules
 from engine.supervisor.embedded_sim import SimulatedExchange
 from engine.supervisor.epoch import next_epoch
+from engine.supervisor.funding_answer import funding_answer
 from engine.supervisor.markets import Markets
 from engine.supervisor.systemd import ServiceManager
 from engine.supervisor.trading import TradingDesk
@@ -454,6 +455,8 @@ class Engine:
         if command == "book":
             venue = self.find(str(arguments["symbol"]), arguments.get("exchange"))
             return venue.book_view(str(arguments["symbol"]), int(arguments.get("depth", 10)))
+        if command == "funding":
+            return await funding_answer(self.venues, arguments)
         if command == "status":
             return self.status(bool(arguments.get("orders")))
         if command == "place":

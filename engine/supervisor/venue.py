@@ -23,6 +23,8 @@ from engine.session.market_session import MarketSession
 from engine.session.order_gateway import punish
 from engine.session.parts import ask_parts
 from engine.session.snapshots import SnapshotDesk
+from engine.session.venue_clock import VenueClock
+from engine.supervisor.funding import FundingDesk
 from engine.supervisor.trust import BookTrust
 from engine.telemetry import events
 from engine.telemetry.histogram import Histogram, merge, summary
@@ -30,7 +32,7 @@ from engine.telemetry.log import EventLog
 from engine.transport.http import HttpPool
 from engine.transport.reconnect import Backoff, ConnectionBudgets
 from engine.transport.request_budget import RequestBudget
-from engine.venues.base import ConnectionPlan, Endpoints, MarketDataAdapter, Topic
+from engine.venues.base import ConnectionPlan, Endpoints, MarketDataAdapter, Topic, WithFunding
 
 LISTING_TIMEOUT_S = 10.0
 TRADES_KEPT = 200
@@ -91,6 +93,7 @@ class VenueProduct:
         self.trades: dict[str, deque[Trade]] = {}
         self._trade_ids: dict[str, dict[int, None]] = {}
         self.funding: dict[str, FundingUpdate] = {}
+        self.funding_desk: FundingDesk | None = None
         self.connects = connects
         self._recorder = recorder
         self._has_complete_tops = has_complete_tops
@@ -230,6 +233,13 @@ class VenueProduct:
         for session in self.sessions:
             session.start()
         self.trust.start()
+        reader = self.adapter.funding if isinstance(self.adapter, WithFunding) else None
+        if reader is not None and Topic.FUNDING in topics:
+            self.funding_desk = FundingDesk(
+                reader, (self.venue, self.product.value), self.instruments, self.funding, self.pool,
+                self.budget, self._clock, self._log, lambda: self.stamp_ms() * 1_000_000,
+            )  # fmt: skip
+            self.funding_desk.start()
 
     def _session_of(self, book: BookLike) -> MarketSession:
         return next(session for session in self.sessions if session.serves(book))
@@ -278,8 +288,11 @@ class VenueProduct:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
+        await self.clock_keeper.stop()
         if self.trust is not None:
             await self.trust.stop()
+        if self.funding_desk is not None:
+            await self.funding_desk.stop()
         if self._desk is not None:
             await self._desk.stop()
         await asyncio.gather(*[session.stop() for session in self.sessions])
@@ -317,12 +330,18 @@ class VenueProduct:
         if self.trust is not None:
             self.trust.on_top(top)
         known = self.tops.get(top.universal)
-        if known is None or (top.venue_utc_ns or 0) >= (known.venue_utc_ns or 0):
+        if known is None or not self._is_older(top.venue_utc_ns, known.venue_utc_ns):
             self.tops[top.universal] = top
+
+    def _is_older(self, new_ns: int | None, known_ns: int | None) -> bool:
+        """Tell whether something is old news by the venue's times; times not believed order nothing."""
+        if new_ns is None or known_ns is None or new_ns >= known_ns:
+            return False
+        return self.venue_clock.believes(new_ns) and self.venue_clock.believes(known_ns)
 
     def _on_funding(self, funding: FundingUpdate) -> None:
         known = self.funding.get(funding.universal)
-        if known is None or funding.venue_utc_ns >= known.venue_utc_ns:
+        if known is None or not self._is_older(funding.venue_utc_ns, known.venue_utc_ns):
             self.funding[funding.universal] = funding
 
     def instrument(self, universal: str) -> Instrument:

@@ -281,3 +281,12 @@ PROGRESS_REPORTED = _event(
     "resyncs",
     "wire_to_book_us",
 )
+FUNDING_FAILED = _event(
+    "funding.failed",
+    "warning",
+    "What a venue's answers tell of funding could not be had; it is asked for again.",
+    "venue",
+    "product",
+    "error",
+    "retry_s",
+)

@@ -16,6 +16,7 @@ from engine.model.account import Balance, Position
 from engine.model.instrument import Instrument, Product
 from engine.model.market import BookSnapshot, DepthSchema, FundingUpdate, TopOfBook, Trade
 from engine.model.orders import AmendOrder, ExecutionReport, NewOrder, OrderAck, VenueError
+from engine.model.ports import FundingReader
 from engine.model.wire import Allowance as Allowance
 from engine.model.wire import BudgetRule as BudgetRule
 from engine.model.wire import ConnectionRules as ConnectionRules
@@ -505,6 +506,14 @@ class AskingForSnapshots(Protocol):
     def snapshot_message(self, instrument: Instrument) -> bytes:
         """Return the message; the snapshot on the depth stream is its only answer."""
         ...
+
+
+@runtime_checkable
+class WithFunding(Protocol):
+    """Offered besides ``MarketDataAdapter`` where a venue has perpetuals."""
+
+    funding: FundingReader | None
+    """Asks for funding; ``None`` on products without it."""
 
 
 @runtime_checkable

@@ -22,7 +22,7 @@ from engine.venues.base import (
     RecordedDialect,
     Topic,
 )
-from engine.venues.binance import account, errors, instruments, market_data, order_entry
+from engine.venues.binance import account, errors, funding, instruments, market_data, order_entry
 from engine.venues.binance.endpoints import (
     DEPTH_LIMIT,
     DEPTH_SPEEDS,
@@ -41,7 +41,7 @@ from engine.venues.binance.user_data import PrivateDecoder
 
 
 class BinanceMarketData:
-    """Public data of one product; implements ``base.MarketDataAdapter``.
+    """Public data of one product; implements ``base.MarketDataAdapter`` and ``base.WithFunding``.
 
     Args:
         product: spot or USD-M perpetuals.
@@ -78,6 +78,7 @@ class BinanceMarketData:
         self._path = PATHS[product]
         self._label = f"{VENUE}.{product.value}"
         self._decoder = market_data.MarketDecoder()
+        self.funding = funding.BinanceFunding() if product is Product.PERP else None
 
     def instruments_request(self) -> HttpRequest:
         """Return the exchangeInfo request."""

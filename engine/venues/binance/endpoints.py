@@ -106,6 +106,9 @@ PRIVATE_RULES = {Product.SPOT: TRADE_RULES[Product.SPOT], Product.PERP: STREAM_R
 LISTEN_KEY_RENEW_MS = 25 * 60_000
 """A listen key lives 60 min; the documentation advises a renewal about every 30."""
 
+FUNDING_LABEL = f"{VENUE}.perp.funding"
+"""Label of the requests that share a limit of their own: fundingRate and fundingInfo, 500 in 5 min and IP."""
+
 REST_BUDGETS = {
     Product.SPOT: (
         BudgetRule("weight_1m", "weight", 60_000, 6_000, "x-mbx-used-weight-1m"),
@@ -116,6 +119,7 @@ REST_BUDGETS = {
         BudgetRule("weight_1m", "weight", 60_000, 2_400, "x-mbx-used-weight-1m"),
         BudgetRule("orders_10s", "orders", 10_000, 300, "x-mbx-order-count-10s"),
         BudgetRule("orders_1m", "orders", 60_000, 1_200, "x-mbx-order-count-1m"),
+        BudgetRule(FUNDING_LABEL, "endpoint", 300_000, 500),
     ),
 }
 """Documented defaults; exchangeInfo's ``rateLimits`` are the truth for an account's environment."""

@@ -19,7 +19,16 @@ from engine.venues.base import (
     PrivateEvent,
     Topic,
 )
-from engine.venues.bitmart import account, errors, frames, instruments, market_data, order_entry, user_data
+from engine.venues.bitmart import (
+    account,
+    errors,
+    frames,
+    funding,
+    instruments,
+    market_data,
+    order_entry,
+    user_data,
+)
 from engine.venues.bitmart.endpoints import (
     DEPTH_LIMIT,
     DEPTH_SPEEDS,
@@ -46,7 +55,7 @@ _SEARCH_BACK_S = 24 * 3600
 
 
 class BitmartMarketData:
-    """Public data of one product; implements ``base.MarketDataAdapter`` and ``base.AskingForSnapshots``.
+    """Public data of one product: ``base.MarketDataAdapter``, ``AskingForSnapshots`` and ``WithFunding``.
 
     Args:
         product: spot or USDT-margined perpetuals.
@@ -73,6 +82,7 @@ class BitmartMarketData:
         self._label = f"{VENUE}.{product.value}"
         self._is_spot = product is Product.SPOT
         self._decoder = frames.MarketDecoder(product)
+        self.funding = None if self._is_spot else funding.BitmartFunding()
 
     def _read(self, target: str, label: str) -> HttpRequest:
         return HttpRequest(method="GET", target=target, label=f"{self._label}.{label}")

@@ -132,6 +132,7 @@ LIMITS: dict[Product, dict[str, tuple[int, int]]] = {
         "balances": (12, 2_000),
         "positions": (6, 2_000),
         "account_check": (2, 2_000),
+        "funding_history": (12, 2_000),
     },
 }
 """Requests in a window (ms) of each endpoint, by the last word of its label. Each endpoint counts by

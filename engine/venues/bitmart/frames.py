@@ -95,7 +95,8 @@ class _Funding(msgspec.Struct, gc=False):
     """``fundingRate`` is the last *settled* one; the next settlement's is ``nextFundingRate``."""
 
     symbol: str
-    nextFundingRate: str = ""  # noqa: N815 - the wire's names
+    fundingRate: str = ""  # noqa: N815 - the wire's names
+    nextFundingRate: str = ""  # noqa: N815
     nextFundingTime: int | None = None  # noqa: N815
     ts: int | None = None
 
@@ -139,7 +140,9 @@ _Decode = Callable[[msgspec.Raw, int, int], list[MarketEvent]]
 class _Contract:
     """What the separate streams said of one contract last; together they are a FundingUpdate."""
 
-    __slots__ = ("funding_rate", "index_price", "instrument", "mark_price", "next_funding")
+    __slots__ = (
+        "funding_rate", "index_price", "instrument", "last_settled", "mark_price", "next_funding", "rate_ns",
+    )  # fmt: skip
 
     def __init__(self, instrument: Instrument) -> None:
         self.instrument = instrument
@@ -147,6 +150,8 @@ class _Contract:
         self.index_price: Decimal | None = None
         self.funding_rate: Decimal | None = None
         self.next_funding: int | None = None
+        self.last_settled: Decimal | None = None
+        self.rate_ns: int | None = None
 
     def update(self, venue_utc_ns: int, utc_ns: int) -> list[MarketEvent]:
         """Return all that is known, or nothing before the first mark price."""
@@ -161,6 +166,9 @@ class _Contract:
                 self.next_funding,
                 venue_utc_ns,
                 utc_ns,
+                rate_utc_ns=self.rate_ns,
+                predicted_rate=self.funding_rate,  # the venue calls the running rate the next one
+                last_settled_rate=self.last_settled,
             )
         ]
 
@@ -358,4 +366,6 @@ class MarketDecoder:
             return []
         contract.funding_rate = optional_decimal(row.nextFundingRate)
         contract.next_funding = optional_time_ns(row.nextFundingTime)
-        return contract.update(optional_time_ns(row.ts) or utc_ns, utc_ns)
+        contract.last_settled = optional_decimal(row.fundingRate)
+        contract.rate_ns = optional_time_ns(row.ts) or utc_ns
+        return contract.update(contract.rate_ns, utc_ns)

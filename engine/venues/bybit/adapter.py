@@ -19,7 +19,16 @@ from engine.venues.base import (
     PrivateEvent,
     Topic,
 )
-from engine.venues.bybit import account, errors, frames, instruments, market_data, order_entry, user_data
+from engine.venues.bybit import (
+    account,
+    errors,
+    frames,
+    funding,
+    instruments,
+    market_data,
+    order_entry,
+    user_data,
+)
 from engine.venues.bybit.endpoints import (
     CATEGORIES,
     DEPTH_FASTEST,
@@ -47,7 +56,7 @@ _CHECK_SYMBOL = "BTCUSDT"
 
 
 class BybitMarketData:
-    """Public data of one product; implements ``base.MarketDataAdapter`` and ``base.Continued``.
+    """Public data of one product; implements ``base.MarketDataAdapter``, ``Continued`` and ``WithFunding``.
 
     Args:
         product: spot or linear perpetuals.
@@ -73,6 +82,7 @@ class BybitMarketData:
         self._category = CATEGORIES[product]
         self._label = f"{VENUE}.{product.value}"
         self._decoder = frames.MarketDecoder()
+        self.funding = funding.BybitFunding() if product is Product.PERP else None
 
     def _read(self, target: str, label: str) -> HttpRequest:
         return HttpRequest(method="GET", target=f"{PATH}{target}", label=f"{self._label}.{label}")

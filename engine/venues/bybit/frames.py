@@ -23,6 +23,7 @@ from decimal import Decimal
 import msgspec
 
 from engine.model.errors import ProtocolViolation
+from engine.model.funding import HOUR_NS
 from engine.model.instrument import Instrument, Product
 from engine.model.market import FundingUpdate, Side, TopOfBook, Trade
 from engine.venues.base import ControlReply, MarketEvent
@@ -43,6 +44,7 @@ from engine.venues.bybit.numbers import (
 SIDES = {"Buy": Side.BUY, "Sell": Side.SELL}
 _INT64_MAX = 2**63 - 1
 _NUMBER = re.compile(r"[0-9]{1,19}", re.ASCII)
+_HOURS = re.compile(r"[1-9][0-9]{0,2}", re.ASCII)
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", re.ASCII)
 
 
@@ -69,6 +71,7 @@ class _Ticker(msgspec.Struct, gc=False):
     fundingRate: str | None = None  # noqa: N815
     nextFundingTime: str | None = None  # noqa: N815
     openInterest: str | None = None  # noqa: N815 - base units
+    fundingIntervalHour: str | None = None  # noqa: N815
 
 
 class _TradeFrame(msgspec.Struct, gc=False):
@@ -222,7 +225,9 @@ def _tops(instrument: Instrument) -> _Decode:
 class _Funding:
     """Merges the tickers of one perpetual: a snapshot, then deltas that name what has changed."""
 
-    __slots__ = ("_has_snapshot", "_index", "_instrument", "_interest", "_mark", "_next_ns", "_rate")
+    __slots__ = (
+        "_has_snapshot", "_index", "_instrument", "_interest", "_interval_ns", "_mark", "_next_ns", "_rate",
+    )  # fmt: skip
 
     def __init__(self, instrument: Instrument) -> None:
         self._instrument = instrument
@@ -235,6 +240,7 @@ class _Funding:
         self._rate: Decimal | None = None
         self._next_ns: int | None = None
         self._interest: Decimal | None = None
+        self._interval_ns: int | None = None
 
     def decode(self, payload: bytes, mono_ns: int, utc_ns: int) -> Sequence[MarketEvent]:
         """Return what is known now, where the frame tells something of it."""
@@ -258,6 +264,8 @@ class _Funding:
         if row.openInterest is not None:
             self._interest = decimal(row.openInterest) if row.openInterest else None
             is_told = True
+        if row.fundingIntervalHour is not None:
+            self._interval_ns, is_told = _hours_ns(row.fundingIntervalHour), True
         if not is_told or self._mark is None:
             return ()
         return (
@@ -270,5 +278,17 @@ class _Funding:
                 frame.ts * MS,
                 utc_ns,
                 self._interest,
+                None if self._rate is None else frame.ts * MS,  # what a delta leaves out stands unchanged
+                None,
+                self._interval_ns,
             ),
         )
+
+
+def _hours_ns(text: str) -> int | None:
+    """Return whole hours in nanoseconds, ``None`` where there are none; raises ProtocolViolation."""
+    if text in ("", "0"):
+        return None
+    if _HOURS.fullmatch(text) is None:
+        raise ProtocolViolation(f"an interval of {text[:20]!r} hours")
+    return int(text) * HOUR_NS

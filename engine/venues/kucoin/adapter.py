@@ -27,6 +27,7 @@ from engine.venues.kucoin import (
     account,
     errors,
     frames,
+    funding,
     handshake,
     instruments,
     market_data,
@@ -55,7 +56,7 @@ MARGIN_MODES = ("ISOLATED", "CROSS")
 
 
 class KucoinMarketData:
-    """Public data of one product; implements ``base.MarketDataAdapter`` and ``base.SignedReading``.
+    """Public data of one product; implements ``base.MarketDataAdapter``, ``SignedReading``, ``WithFunding``.
 
     Args:
         product: spot or linear perpetual contracts.
@@ -96,6 +97,7 @@ class KucoinMarketData:
         self._label = f"{VENUE}.{product.value}"
         self._decoder = frames.MarketDecoder(product)
         self._is_spot = product is Product.SPOT
+        self.funding = None if self._is_spot else funding.KucoinFunding()
 
     def sign_reads(self, credentials: Credentials, stamp_ms: Callable[[], int]) -> None:
         """Sign what the venue gives to signed requests only: whole spot books."""

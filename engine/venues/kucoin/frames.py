@@ -27,6 +27,7 @@ from engine.venues.kucoin.numbers import (
     DECODE_ERRORS,
     Number,
     exact,
+    granularity_ns,
     number,
     number_price_in,
     number_qty_in,
@@ -73,11 +74,13 @@ class _Mark(msgspec.Struct, gc=False):
 
 
 class _Funding(msgspec.Struct, gc=False):
-    """``fr`` runs on until the settlement at ``nt``."""
+    """``fr`` runs on until the settlement at ``nt``; ``gl`` is the interval in ms, ``lfr`` was settled."""
 
     s: str
     fr: Number
     nt: Stamp | None = None
+    gl: Stamp | None = None
+    lfr: Number | None = None
 
 
 class _TradeFrame(msgspec.Struct, gc=False):
@@ -166,7 +169,10 @@ _ESTIMATE_MS = 60_000
 class _Contract:
     """What the separate frames said of one contract last; together they are a FundingUpdate."""
 
-    __slots__ = ("funding_rate", "index_price", "instrument", "mark_price", "next_funding", "open_interest")
+    __slots__ = (
+        "funding_rate", "index_price", "instrument", "interval_ns", "last_settled", "mark_price",
+        "next_funding", "open_interest", "rate_ns",
+    )  # fmt: skip
 
     def __init__(self, instrument: Instrument) -> None:
         self.instrument = instrument
@@ -175,6 +181,9 @@ class _Contract:
         self.funding_rate: Decimal | None = None
         self.next_funding: int | None = None
         self.open_interest: Decimal | None = None
+        self.rate_ns: int | None = None
+        self.interval_ns: int | None = None
+        self.last_settled: Decimal | None = None
 
     def update(self, venue_utc_ns: int, utc_ns: int) -> Sequence[MarketEvent]:
         """Return all that is known, or nothing before the first mark price."""
@@ -190,6 +199,10 @@ class _Contract:
                 venue_utc_ns,
                 utc_ns,
                 self.open_interest,
+                self.rate_ns,
+                None,
+                self.interval_ns,
+                self.last_settled,
             ),
         )
 
@@ -307,7 +320,10 @@ class MarketDecoder:
             return ()
         contract.funding_rate = exact(frame.d.fr)
         contract.next_funding = optional_time_ns(frame.d.nt)
-        return contract.update(optional_time_ns(frame.P) or utc_ns, utc_ns)
+        contract.interval_ns = granularity_ns(None if frame.d.gl is None else number(frame.d.gl))
+        contract.last_settled = None if frame.d.lfr is None else exact(frame.d.lfr)
+        contract.rate_ns = optional_time_ns(frame.P) or utc_ns
+        return contract.update(contract.rate_ns, utc_ns)
 
     def _classic_mark(
         self, instrument: Instrument, data: msgspec.Raw, mono_ns: int, utc_ns: int
@@ -320,9 +336,13 @@ class MarketDecoder:
             contract.mark_price = exact(row.markPrice)
             contract.index_price = None if row.indexPrice is None else exact(row.indexPrice)
         elif row.fundingRate is not None and row.granularity == _ESTIMATE_MS:
-            contract.funding_rate = exact(row.fundingRate)
+            contract.funding_rate, contract.rate_ns = exact(row.fundingRate), time_ns(row.timestamp)
+        elif row.fundingRate is not None and row.granularity > _ESTIMATE_MS:
+            # What was settled; what the next settlement pays is told by the estimate.
+            contract.last_settled = exact(row.fundingRate)
+            contract.interval_ns = granularity_ns(row.granularity)
         else:
-            return ()  # a settled rate: what the next settlement pays is told by the estimate
+            return ()
         return contract.update(time_ns(row.timestamp), utc_ns)
 
 

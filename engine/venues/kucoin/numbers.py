@@ -169,3 +169,12 @@ def time_ns(value: int | str) -> int:
 def optional_time_ns(value: int | str | None) -> int | None:
     """Return :func:`time_ns`, ``None`` where the venue says nothing (null, "" or 0)."""
     return None if value in (None, "", 0, "0") else time_ns(value or 0)
+
+
+def granularity_ns(value: int | None) -> int | None:
+    """Return an interval told in milliseconds, ``None`` where none is; raises ProtocolViolation."""
+    if value is None:
+        return None
+    if not 0 < value <= 366 * 24 * 3_600_000:
+        raise ProtocolViolation(f"an interval of {value} ms")
+    return value * MS

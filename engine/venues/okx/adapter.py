@@ -20,7 +20,16 @@ from engine.venues.base import (
     RecordedDialect,
     Topic,
 )
-from engine.venues.okx import account, errors, frames, instruments, market_data, order_entry, user_data
+from engine.venues.okx import (
+    account,
+    errors,
+    frames,
+    funding,
+    instruments,
+    market_data,
+    order_entry,
+    user_data,
+)
 from engine.venues.okx.endpoints import (
     DEPTH_CHANNEL,
     DEPTH_LIMIT,
@@ -44,7 +53,7 @@ _DEMO_HEADER = b"x-simulated-trading: 1\r\n"
 
 
 class OkxMarketData:
-    """Public data of one product; implements ``base.MarketDataAdapter``.
+    """Public data of one product; implements ``base.MarketDataAdapter`` and ``base.WithFunding``.
 
     Args:
         product: spot or linear perpetual swaps.
@@ -78,6 +87,7 @@ class OkxMarketData:
         self._headers = _DEMO_HEADER if is_demo else b""
         self._label = f"{VENUE}.{product.value}"
         self._decoder = frames.MarketDecoder()
+        self.funding = funding.OkxFunding(self._headers) if product is Product.PERP else None
 
     def _read(self, target: str, label: str, limit: int) -> HttpRequest:
         return HttpRequest(

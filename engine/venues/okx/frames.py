@@ -26,6 +26,7 @@ from engine.venues.okx.numbers import (
     DECODE_ERRORS,
     Id,
     decimal,
+    interval_ns,
     number,
     optional_decimal,
     price_in,
@@ -55,9 +56,14 @@ class _Top(msgspec.Struct, gc=False):
 
 
 class _Funding(msgspec.Struct, gc=False):
+    """``fundingRate`` is for the settlement at ``fundingTime``, ``nextFundingRate`` for the one after it."""
+
     fundingRate: str  # noqa: N815
     fundingTime: str  # noqa: N815
     ts: str = ""
+    nextFundingRate: str = ""  # noqa: N815
+    nextFundingTime: str = ""  # noqa: N815
+    settFundingRate: str = ""  # noqa: N815
 
 
 class _Mark(msgspec.Struct, gc=False):
@@ -130,7 +136,10 @@ _PREFIX_SIZE = len(_PREFIX)
 class _Swap:
     """What the separate channels said of one swap last; together they are a FundingUpdate."""
 
-    __slots__ = ("funding_rate", "index_price", "instrument", "mark_price", "next_funding", "open_interest")
+    __slots__ = (
+        "funding_rate", "index_price", "instrument", "interval_ns", "last_settled", "mark_price",
+        "next_funding", "open_interest", "predicted", "rate_ns",
+    )  # fmt: skip
 
     def __init__(self, instrument: Instrument) -> None:
         self.instrument = instrument
@@ -139,6 +148,10 @@ class _Swap:
         self.funding_rate: Decimal | None = None
         self.next_funding: int | None = None
         self.open_interest: Decimal | None = None
+        self.rate_ns: int | None = None
+        self.predicted: Decimal | None = None
+        self.interval_ns: int | None = None
+        self.last_settled: Decimal | None = None
 
     def update(self, venue_utc_ns: int, utc_ns: int) -> Sequence[MarketEvent]:
         """Return all that is known, or nothing before the first mark price."""
@@ -154,6 +167,10 @@ class _Swap:
                 venue_utc_ns,
                 utc_ns,
                 self.open_interest,
+                self.rate_ns,
+                self.predicted,
+                self.interval_ns,
+                self.last_settled,
             ),
         )
 
@@ -304,7 +321,10 @@ def _fundings(swap: _Swap) -> _Decode:
         for row in _FUNDINGS.decode(payload).data:
             swap.funding_rate = optional_decimal(row.fundingRate)  # of the settlement at fundingTime
             swap.next_funding = time_ns(row.fundingTime) if row.fundingTime else None
-            stamp = time_ns(row.ts) if row.ts else utc_ns
+            swap.predicted = optional_decimal(row.nextFundingRate)
+            swap.interval_ns = interval_ns(row.fundingTime, row.nextFundingTime)
+            swap.last_settled = optional_decimal(row.settFundingRate)
+            swap.rate_ns = stamp = time_ns(row.ts) if row.ts else utc_ns
         return swap.update(stamp, utc_ns) if stamp else ()
 
     return decode

@@ -93,3 +93,13 @@ def time_ns(text: str) -> int:
 def optional_decimal(text: str) -> Decimal | None:
     """Return a decimal, ``None`` where the venue says nothing (``""``); raises ProtocolViolation."""
     return decimal(text) if text else None
+
+
+def interval_ns(funding_time: str, next_funding_time: str) -> int | None:
+    """Return the running interval: from the next settlement to the one after; raises ProtocolViolation."""
+    if not funding_time or not next_funding_time:
+        return None
+    between = time_ns(next_funding_time) - time_ns(funding_time)
+    if between <= 0:
+        raise ProtocolViolation(f"settlements at {funding_time} and then {next_funding_time}")
+    return between

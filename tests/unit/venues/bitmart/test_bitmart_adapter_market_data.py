@@ -302,14 +302,20 @@ def test_tops(
 
 def test_mark_index_and_the_next_funding(perp: BitmartMarketData, sample: Sample) -> None:
     assert list(perp.decode_market(sample("ws_funding_perp"), 1, 2)) == []  # no mark price yet
-    mark, index = Decimal("86658.94"), Decimal("86640.10731595")
+    mark, index, rate = Decimal("86658.94"), Decimal("86640.10731595"), Decimal("-0.0000386")
+    told = {
+        "rate_utc_ns": 1795442290542000000,
+        "predicted_rate": rate,  # the venue's "next" rate is the running one
+        "last_settled_rate": Decimal("0.000011900082"),
+    }
     assert perp.decode_market(sample("ws_ticker_perp"), 11, 22) == [
-        FundingUpdate("BTC/USDT:USDT", mark, index, Decimal("-0.0000386"), 1795449600000000000, 22, 22)
+        FundingUpdate("BTC/USDT:USDT", mark, index, rate, 1795449600000000000, 22, 22, **told)
     ]
     assert perp.decode_market(sample("ws_funding_perp"), 11, 23) == [
-        FundingUpdate("BTC/USDT:USDT", mark, index, Decimal("-0.0000386"), 1795449600000000000,
-                      1795442290542000000, 23)
-    ]  # fmt: skip
+        FundingUpdate(
+            "BTC/USDT:USDT", mark, index, rate, 1795449600000000000, 1795442290542000000, 23, **told
+        )
+    ]
 
 
 # ------------------------------------------------------------------------------------------- REST

@@ -235,6 +235,8 @@ def test_unified_funding_is_put_together(perp_unified: KucoinMarketData, sample:
     assert first.funding_rate == Decimal("-0.000076")  # the running estimate, not what was settled last
     assert first.next_funding_utc_ns == 1790121600000_000_000  # nt, not ft
     assert first.venue_utc_ns == 1790113097000_000_000
+    assert (first.interval_ns, first.last_settled_rate) == (8 * 3600 * 10**9, Decimal("-0.000019"))
+    assert (first.rate_utc_ns, first.predicted_rate) == (1790113101443102278, None)
     (second,) = perp_unified.decode_market(sample("ws_funding"), 0, 9)
     assert isinstance(second, FundingUpdate)
     assert second.venue_utc_ns == 1790113101443102278
@@ -296,7 +298,11 @@ def test_classic_funding_tells_the_estimate_from_the_settled_rate(sample: Sample
     assert isinstance(update, FundingUpdate)
     assert (update.mark_price, update.funding_rate) == (Decimal("86201.79"), Decimal("0.000038"))
     assert (update.next_funding_utc_ns, update.open_interest) == (None, None)
-    assert list(adapter.decode_market(sample("ws_instrument_settled"), 0, 0)) == []
+    assert update.last_settled_rate is None
+    (settled,) = adapter.decode_market(sample("ws_instrument_settled"), 0, 0)
+    assert isinstance(settled, FundingUpdate)
+    assert settled.funding_rate == update.funding_rate  # still the estimate
+    assert (settled.last_settled_rate, settled.interval_ns) == (Decimal("0.000039"), 8 * 3600 * 10**9)
     (update,) = adapter.decode_market(sample("ws_instrument_mark"), 0, 0)
     assert isinstance(update, FundingUpdate)
     assert update.funding_rate == Decimal("0.000038")

@@ -126,6 +126,9 @@ def test_funding_is_put_together(perp: OkxMarketData, sample: Sample) -> None:
     assert first.funding_rate == Decimal("0.0001")
     assert first.next_funding_utc_ns == 1765209600000_000_000  # fundingTime, not nextFundingTime
     assert (first.index_price, first.open_interest) == (None, None)
+    assert first.interval_ns == 8 * 3600 * 10**9  # from the next settlement to the one after it
+    assert (first.last_settled_rate, first.predicted_rate) == (Decimal("0.0000697725497563"), None)
+    assert first.rate_utc_ns == 1765201461438_000_000
     (second,) = perp.decode_market(sample("ws_open_interest"), 0, 9)
     assert isinstance(second, FundingUpdate)
     assert second.open_interest == Decimal("22161.1301")  # base units, not contracts
