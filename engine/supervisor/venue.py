@@ -23,7 +23,6 @@ from engine.session.market_session import MarketSession
 from engine.session.order_gateway import punish
 from engine.session.parts import ask_parts
 from engine.session.snapshots import SnapshotDesk
-from engine.session.venue_clock import VenueClock
 from engine.supervisor.funding import FundingDesk
 from engine.supervisor.trust import BookTrust
 from engine.telemetry import events
@@ -288,7 +287,6 @@ class VenueProduct:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
-        await self.clock_keeper.stop()
         if self.trust is not None:
             await self.trust.stop()
         if self.funding_desk is not None:
@@ -330,19 +328,8 @@ class VenueProduct:
         if self.trust is not None:
             self.trust.on_top(top)
         known = self.tops.get(top.universal)
-        if known is None or not self._is_older(top.venue_utc_ns, known.venue_utc_ns):
+        if known is None or (top.venue_utc_ns or 0) >= (known.venue_utc_ns or 0):
             self.tops[top.universal] = top
-
-    def _is_older(self, new_ns: int | None, known_ns: int | None) -> bool:
-        """Tell whether something is old news by the venue's times; times not believed order nothing."""
-        if new_ns is None or known_ns is None or new_ns >= known_ns:
-            return False
-        return self.venue_clock.believes(new_ns) and self.venue_clock.believes(known_ns)
-
-    def _on_funding(self, funding: FundingUpdate) -> None:
-        known = self.funding.get(funding.universal)
-        if known is None or not self._is_older(funding.venue_utc_ns, known.venue_utc_ns):
-            self.funding[funding.universal] = funding
 
     def instrument(self, universal: str) -> Instrument:
         """Return a served instrument; raises InstrumentUnknown with the nearest names."""
