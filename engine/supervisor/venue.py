@@ -331,6 +331,11 @@ class VenueProduct:
         if known is None or (top.venue_utc_ns or 0) >= (known.venue_utc_ns or 0):
             self.tops[top.universal] = top
 
+    def _on_funding(self, funding: FundingUpdate) -> None:
+        known = self.funding.get(funding.universal)
+        if known is None or funding.venue_utc_ns >= known.venue_utc_ns:
+            self.funding[funding.universal] = funding
+
     def instrument(self, universal: str) -> Instrument:
         """Return a served instrument; raises InstrumentUnknown with the nearest names."""
         found = self.instruments.get(universal)
