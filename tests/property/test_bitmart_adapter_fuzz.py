@@ -1,182 +1,51 @@
-"""Damaged bytes never escape as anything but a ProtocolViolation or an UNKNOWN answer."""
+"""Damaged bytes against BitMart's decoders."""
 
 from __future__ import annotations
 
-import random
-import tomllib
-from collections.abc import Callable, Iterator
-from pathlib import Path
-
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from engine.model.errors import ProtocolViolation
 from engine.model.instrument import Product
-from engine.model.orders import Outcome, VenueError
 from engine.venues.base import Credentials, Secret, Topic
 from engine.venues.bitmart.adapter import BitmartMarketData, BitmartTrading
 from engine.venues.bitmart.endpoints import LIVE
 from engine.venues.bitmart.instruments import decode_listing
+from tests.property.adapter_fuzz import STATUSES, AdapterFuzz, Side, assert_never_a_refusal, golden
 
-GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "bitmart"
-SAMPLES = {path.stem: path.read_bytes().strip() for path in sorted(GOLDEN.glob("*.json"))}
-SYMBOLS = {Product.SPOT: "BTC_USDT", Product.PERP: "BTCUSDT"}
-CREDENTIALS = Credentials(Secret("k"), Secret("s"), Secret("p"))
+SAMPLES = golden("bitmart")
+KEYS = Credentials(Secret("k"), Secret("s"), Secret("p"))
 
 
-def adapters(product: Product) -> tuple[BitmartMarketData, BitmartTrading]:
+def side(product: Product, symbol: str) -> Side:
     listing = decode_listing(product, SAMPLES[f"http_instruments_{product.value}"])
+    known = {each.symbol: each for each in listing.instruments}
     market = BitmartMarketData(product, LIVE[product])
     market.market_plans(listing.instruments, frozenset(Topic))
-    known = {each.symbol: each for each in listing.instruments}
-    return market, BitmartTrading(product, LIVE[product], CREDENTIALS, known)
+    return Side(market, BitmartTrading(product, LIVE[product], KEYS, known), known[symbol], decode_listing)
 
 
-SPOT, PERP = adapters(Product.SPOT), adapters(Product.PERP)
+SPOT, PERP = side(Product.SPOT, "BTC_USDT"), side(Product.PERP, "BTCUSDT")
 
 
-QUERIES = {
-    product: trading.query_http(trading._known[SYMBOLS[product]], "te11", None, 1)
-    for product, (_, trading) in ((Product.SPOT, SPOT), (Product.PERP, PERP))
-}
+class TestBitmartDecoders(AdapterFuzz):
+    venue, samples, sides = "bitmart", SAMPLES, (SPOT, PERP)
+    fields = (
+        "table group data event topic action success error errorCode code message msg symbol order "
+        "order_id orderId state order_state side size price ms_t last_trade lastTradeID position_type "
+        "hold_volume balance_details wallet symbols currency available_balance result tradeId asks bids"
+    )
+    nests = (b'{"group":"futures/order","data":[',)
+
+    def decode_more(self, payload: bytes) -> None:
+        for _, trading, btc, _ in self.sides:
+            assert isinstance(trading, BitmartTrading)
+            query = trading.query_http(btc, "te11", None, 1)
+            for status in STATUSES:
+                trading.continuation(query, status, payload, 1)
 
 
-def decode_everything(payload: bytes) -> None:
-    """Feed one payload to every decoder of both products; anything unexpected propagates."""
-    for product, (market, trading) in ((Product.SPOT, SPOT), (Product.PERP, PERP)):
-        btc = trading._known[SYMBOLS[product]]
-        raising: list[Callable[[], object]] = [
-            lambda market=market: market.decode_market(payload, 1, 2),  # type: ignore[misc]
-            lambda market=market, btc=btc: market.decode_snapshot(btc, payload),  # type: ignore[misc]
-            lambda market=market: market.decode_time_ns(payload),  # type: ignore[misc]
-            lambda product=product: decode_listing(product, payload),  # type: ignore[misc]
-            lambda trading=trading: trading.decode_private(payload, 1, 2),  # type: ignore[misc]
-            lambda trading=trading: trading.decode_trade(payload, 1, 2),  # type: ignore[misc]
-        ]
-        for decode in raising:
-            assert_raw(decode, payload)
-        for status in (200, 400, 429, 503):
-            trading.continuation(QUERIES[product], status, payload, 1)
-            answers = [
-                trading.decode_order(btc, status, payload),
-                trading.decode_orders(status, payload),
-                trading.decode_fills(btc, status, payload),
-                trading.decode_balances(status, payload),
-                trading.decode_positions(status, payload),
-                trading.decode_listen_key(status, payload),
-                trading.decode_account_check(status, payload),
-            ]
-            for answer in answers:
-                if status != 200:
-                    assert isinstance(answer, VenueError)
-
-
-def assert_raw(decode: Callable[[], object], payload: bytes) -> None:
-    """Run a decoder that may refuse; a refusal keeps the bytes."""
-    raw: bytes | None = None
-    try:
-        decode()
-    except ProtocolViolation as violation:
-        raw = violation.raw
-    assert raw is None or raw == payload[:4096]
-
-
-def truncations(payload: bytes) -> Iterator[bytes]:
-    step = max(1, len(payload) // 400)  # every byte of a message, a sample of the long listings
-    for end in range(0, len(payload), step):
-        yield payload[:end]
-
-
-def mutations(payload: bytes, rng: random.Random) -> Iterator[bytes]:
-    for _ in range(200):
-        damaged = bytearray(payload)
-        for _ in range(rng.randint(1, 4)):
-            position = rng.randrange(len(damaged))
-            kind = rng.randrange(4)
-            if kind == 0:
-                damaged[position] = rng.randrange(256)
-            elif kind == 1:
-                del damaged[position]
-            elif kind == 2:
-                damaged[position:position] = rng.choice((b'"', b"[", b"{", b"-", b"9" * 30, b"null", b"\xff"))
-            else:
-                end = min(len(damaged), position + rng.randint(1, 20))
-                damaged[position:position] = damaged[position:end]
-            if not damaged:
-                damaged = bytearray(b"{")
-        yield bytes(damaged)
-
-
-@pytest.mark.parametrize("name", sorted(SAMPLES))
-def test_cut_samples(name: str) -> None:
-    for payload in truncations(SAMPLES[name]):
-        decode_everything(payload)
-
-
-@pytest.mark.parametrize("name", sorted(SAMPLES))
-def test_damaged_samples(name: str) -> None:
-    for payload in mutations(SAMPLES[name], random.Random(f"7 {name}")):
-        decode_everything(payload)
-
-
-@given(st.binary(max_size=200))
-def test_noise(payload: bytes) -> None:
-    decode_everything(payload)
-
-
-# fmt: off
-_FIELDS = [
-    "table", "group", "data", "event", "topic", "action", "success", "error", "errorCode", "code", "message",
-    "msg", "symbol", "order", "order_id", "orderId", "state", "order_state", "side", "size", "price", "ms_t",
-    "last_trade", "lastTradeID", "position_type", "hold_volume", "balance_details", "wallet", "symbols",
-    "currency", "available_balance", "result", "tradeId", "asks", "bids",
-]
-# fmt: on
-_JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats() | st.text(max_size=8),
-    lambda inner: (
-        st.lists(inner, max_size=4)
-        | st.dictionaries(
-            st.sampled_from(_FIELDS),
-            inner,
-            max_size=5,
-        )
-    ),
-    max_leaves=15,
-)  # fmt: skip
-
-
-@given(_JSON)
-def test_json_of_any_shape(value: object) -> None:
-    import json
-
-    decode_everything(json.dumps(value).encode())
-
-
-def test_deep_nesting_is_refused_without_exhausting_the_stack() -> None:
-    for payload in (b"[" * 100_000, b'{"data":' * 100_000, b'{"group":"futures/order","data":[' * 50_000):
-        decode_everything(payload)
-
-
-@pytest.mark.parametrize(
-    "name",
-    ["http_place_spot", "http_cancel_spot", "http_order_spot", "http_place_perp", "http_cancel_perp",
-     "http_order_perp", "http_amend_perp"],
-)  # fmt: skip
+@pytest.mark.parametrize("name", [
+    "http_place_spot", "http_cancel_spot", "http_order_spot", "http_place_perp", "http_cancel_perp",
+    "http_order_perp", "http_amend_perp",
+])  # fmt: skip
 def test_a_cut_order_answer_is_never_taken_for_a_refusal(name: str) -> None:
-    trading, symbol = (SPOT[1], "BTC_USDT") if name.endswith("spot") else (PERP[1], "BTCUSDT")
-    for payload in truncations(SAMPLES[name]):
-        answer = trading.decode_order(trading._known[symbol], 200, payload)
-        assert isinstance(answer, VenueError)
-        assert answer.outcome is Outcome.UNKNOWN
-
-
-def test_every_sample_decodes_whole_and_has_a_source() -> None:
-    sources = tomllib.loads((GOLDEN / "SOURCES.toml").read_text(encoding="utf-8"))
-    mine = {f"{name}.json" for name in SAMPLES}
-    assert set(sources) == mine
-    for row in sources.values():
-        assert {"origin", "section", "seen", "edit"} <= set(row)
-    for payload in SAMPLES.values():
-        decode_everything(payload)
+    assert_never_a_refusal(SPOT if name.endswith("spot") else PERP, SAMPLES[name])
