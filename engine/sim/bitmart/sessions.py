@@ -6,6 +6,7 @@ copy of 2025-11; futures host as probed, 2026-09-23 (text ``ping`` refused, JSON
 
 from __future__ import annotations
 
+import abc
 import asyncio
 import contextlib
 import json
@@ -73,7 +74,7 @@ class BitMartConnection(CountedConnection):
         super().process_event(event)
 
 
-class SocketServer:
+class SocketServer(abc.ABC):
     """Serves ``/api`` and ``/user`` of one product; `SpotSockets` and `FuturesSockets` speak.
 
     Args:
@@ -207,12 +208,13 @@ class SocketServer:
         self._hub.remove(session, topic.name)
         self._feed.left(topic)
 
+    @abc.abstractmethod
     def _hear(self, session: Session, message: str | bytes) -> None:
-        raise NotImplementedError
+        """Take a message of the client's."""
 
+    @abc.abstractmethod
     def error(self, event: str, code: str, text: str) -> dict[str, Any]:
         """Return an error message."""
-        raise NotImplementedError
 
 
 class SpotSockets(SocketServer):

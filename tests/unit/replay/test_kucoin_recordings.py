@@ -125,8 +125,8 @@ def test_literals_of_2024_with_the_recorders_own_rest_book(kucoin: Path) -> None
     row = replayed(Product.PERP, path)["MYROUSDTM"]
     assert (row["state"], row["sequence"], row["applied"], row["gaps"]) == ("LIVE", sequence, applied, 0)
     assert applied == 3
-    for side, levels in book.items():
-        assert {Decimal(p): Decimal(q) for p, q in row[side]} == levels
+    for name, levels in book.items():
+        assert {Decimal(p): Decimal(q) for p, q in row[name]} == levels
 
 
 def test_literals_of_2022_have_a_hole(kucoin: Path) -> None:
