@@ -228,9 +228,10 @@ ORDERS_OF_A_TEST = 12
 
 
 @contextlib.asynccontextmanager
-async def running(market: Market, tmp_path: Path, rate: int = 100) -> AsyncIterator[Bench]:
-    """Run an engine with this market alone, books LIVE and desk ready."""
-    section: dict[str, Any] = {"streams": market.streams} if market.streams else {}
+async def running(market: Market, tmp_path: Path, rate: int = 100, **section: Any) -> AsyncIterator[Bench]:
+    """Run an engine with this market alone, books LIVE and desk ready; ``section`` as of ``rig``."""
+    if market.streams:
+        section["streams"] = market.streams
     sim = dict(market.sim)
     async with rig(tmp_path, market.universals, rate, venue_name=market.venue, sim=sim, **section) as bench:
         yield Bench(market, bench)

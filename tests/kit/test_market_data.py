@@ -10,7 +10,7 @@ import pytest
 from bench.truth import Checker
 from engine.book.silence import SilenceBudget
 from engine.session import auditor as auditor_module
-from tests.kit.markets import LOOP, Bench, Market, each_stream, running, shared
+from tests.kit.markets import LOOP, Bench, Market, each_market, each_stream, running, shared
 from tests.sim.engine_rig import until
 
 pytestmark = [pytest.mark.timeout(180), LOOP]
@@ -158,4 +158,32 @@ async def test_a_silent_topic_on_a_living_connection_is_found(
         assert venue.health()["trust"]["silent_topics"] == before["trust"]["silent_topics"] + 1
         await bench.rig.clear()
         await until(lambda: book.is_live, 60, what=venue.health())
+        await assert_equal(bench)
+
+
+@each_market
+async def test_either_twin_may_die_under_load(market: Market, tmp_path: Path) -> None:
+    async with running(market, tmp_path, twin_connections=True) as bench:
+        venue = bench.rig.venue(bench.universal)
+        sessions = [session for session in venue.sessions if session.syncs]
+        await until(lambda: all(link.is_ready for session in sessions for link in session.links))
+        before = venue.health()
+        seen: list[tuple[int, ...]] = []
+        top = bench.rig.engine.markets.books[bench.universal].top
+        top.on_change = lambda each: seen.append(each.touch())
+        for victim in (0, 1):  # first the leaders, then the followers of then
+            for session in sessions:
+                leader = session.leader
+                assert leader is not None
+                link = leader if victim == 0 else next(each for each in session.links if each is not leader)
+                link.session.drop("test: a twin dies")
+            count = len(seen)
+            await until(lambda count=count: len(seen) > count + 3, what="updates over the other twin")  # type: ignore[misc]
+            await until(lambda: all(link.is_ready for session in sessions for link in session.links))
+        top.on_change = None
+        assert all(touch[0] and touch[3] for touch in seen), "somebody saw a book that was not LIVE"
+        after = venue.health()
+        for word in ("gaps", "resyncs", "rejected", "crossed"):
+            assert after[word] == before[word], word
+        assert sum(session.promotions for session in sessions) == len(sessions)
         await assert_equal(bench)
