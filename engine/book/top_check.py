@@ -16,6 +16,9 @@ TOLERATED = 3
 """Disagreements in a row before the book is distrusted: a stream may repeat or reorder one."""
 
 
+BEHIND_MAX = 64
+
+
 class TopCheck:
     """The check of one book.
 
@@ -28,24 +31,30 @@ class TopCheck:
         self._tops: deque[TopOfBook] = deque(maxlen=KEPT)
         self._in_a_row = 0
         self._compared_at = -1
+        self._behind = 0
         self.agreed = 0
         self.disagreed = 0
         self.last_difference = ""
 
     def hear(self, top: TopOfBook) -> None:
-        """Take the next top of the stream, and compare; one that goes back starts the series anew."""
+        """Take the next top of the stream, and compare.
+
+        One that is behind is a slower twin's copy; many in a row are a count that began anew.
+        """
         tops = self._tops
         if tops and top.sequence <= tops[-1].sequence:
-            if top.sequence == tops[-1].sequence:
+            self._behind += top.sequence < tops[-1].sequence
+            if self._behind < BEHIND_MAX:
                 return
             tops.clear()
+        self._behind = 0
         tops.append(top)
         self.check()
 
     def restart(self) -> None:
         """Forget what was heard: the stream may have had a hole."""
         self._tops.clear()
-        self._in_a_row = 0
+        self._in_a_row = self._behind = 0
 
     def check(self) -> bool:
         """Compare, if the book stands between two tops; return False when it must not be believed."""

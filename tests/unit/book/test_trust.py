@@ -15,7 +15,7 @@ from engine.book.audit import beyond, compare
 from engine.book.l2 import new_book, new_feed
 from engine.book.pure import PureBook, PureDepthFeed
 from engine.book.silence import SilenceBudget
-from engine.book.top_check import TopCheck
+from engine.book.top_check import BEHIND_MAX, TopCheck
 from engine.model.errors import UsageError
 from engine.model.market import BookSnapshot, DepthSchema, Feed, SequenceRule, TopOfBook
 
@@ -256,5 +256,17 @@ def test_three_disagreements_in_a_row_cost_the_belief() -> None:
     check.hear(top(5))
     moved(book, 13)
     assert check.check()
-    check.hear(top(3))
-    assert check.check()
+
+
+def test_a_slower_twins_tops_are_no_hole() -> None:
+    book = live(*BOOK, 10)
+    check = TopCheck(book)
+    for sequence in (8, 9, 8, 12, 9, 11):  # the prices of 8, 9 and 11 came from the slower one as well
+        check.hear(top(sequence))
+    assert (check.agreed, check.disagreed) == (1, 0)
+    for _ in range(BEHIND_MAX):  # the venue counts anew
+        check.hear(top(2))
+    check.hear(top(4))
+    moved(book, 3)
+    check.check()
+    assert (check.agreed, check.disagreed) == (2, 0)
