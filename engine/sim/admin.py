@@ -1,9 +1,9 @@
-"""The admin address: the exchange's own truth, and faults. Loopback HTTP, JSON, no keys."""
+"""The admin address: the exchange's own truth, faults, funding intervals. Loopback HTTP, JSON, no keys."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from aiohttp import web
@@ -11,6 +11,7 @@ from aiohttp import web
 from engine.sim.accounts import Account
 from engine.sim.exchange import Exchange
 from engine.sim.faults import SENTENCES, FaultBoard, FaultError
+from engine.sim.flow import Flow
 from engine.sim.market import Market
 from engine.sim.model import FillRecord, Order
 
@@ -37,9 +38,12 @@ async def _explain(request: web.Request, handler: Any) -> web.StreamResponse:
 class Admin:
     """Builds the admin application over the running exchanges."""
 
-    def __init__(self, exchanges: Mapping[str, Exchange], faults: FaultBoard) -> None:
+    def __init__(
+        self, exchanges: Mapping[str, Exchange], faults: FaultBoard, flows: Sequence[Flow] = ()
+    ) -> None:
         self._exchanges = exchanges
         self._faults = faults
+        self._flows = flows
 
     def application(self) -> web.Application:
         """Return the aiohttp application."""
@@ -52,9 +56,11 @@ class Admin:
                 web.get("/truth/fills", self._fills),
                 web.get("/truth/positions", self._positions),
                 web.get("/truth/balances", self._balances),
+                web.get("/truth/funding", self._funding),
                 web.get("/faults", self._list_faults),
                 web.post("/fault", self._arm),
                 web.delete("/fault", self._clear),
+                web.post("/funding", self._set_funding),
             ]
         )
         return app
@@ -102,7 +108,7 @@ class Admin:
                     for venue, exchange in self._exchanges.items()
                 },
                 "paths": ["/truth/book", "/truth/orders", "/truth/fills", "/truth/positions",
-                          "/truth/balances", "/faults", "/fault"],
+                          "/truth/balances", "/truth/funding", "/faults", "/fault", "/funding"],
             }
         )  # fmt: skip
 
@@ -168,6 +174,41 @@ class Admin:
                 for product, assets in account.balances.items()
             }
         )
+
+    def _contract(self, request: web.Request) -> Market:
+        market = self._market(request)
+        if market.spec.product != "perp":
+            raise _AdminError(f"symbol={market.spec.symbol!r} has no funding: add product=perp")
+        return market
+
+    async def _funding(self, request: web.Request) -> web.Response:
+        """Answer with a contract's funding as it stands, and everything that was settled, newest first."""
+        market = self._contract(request)
+        return _reply(
+            {
+                "symbol": market.spec.symbol,
+                "rate": str(market.funding_rate),
+                "interval_h": market.spec.funding_interval_h,
+                "next_ms": market.next_funding_ms,
+                "mark": str(market.mark_price),
+                "index": str(market.index_price),
+                "open_interest": str(market.qty(market.open_interest_lots)),
+                "settled": [
+                    {"time_ms": at, "rate": str(rate), "mark": str(mark)}
+                    for at, rate, mark in reversed(market.funding_history)
+                ],
+            }
+        )
+
+    async def _set_funding(self, request: web.Request) -> web.Response:
+        """Change a contract's interval: ``POST /funding?venue=okx&symbol=BTC-USDT-SWAP&interval_h=4``."""
+        market, text = self._contract(request), request.query.get("interval_h", "")
+        if text not in ("1", "2", "4", "8"):
+            raise _AdminError(f"interval_h={text!r}: give 1, 2, 4 or 8")
+        for flow in self._flows:
+            if any(each.market is market for each in flow.flows):
+                flow.set_funding_interval(market, int(text))
+        return _reply({"interval_h": market.spec.funding_interval_h, "next_ms": market.next_funding_ms})
 
     # --------------------------------------------------------------------------------------- faults
 

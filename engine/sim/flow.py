@@ -7,6 +7,7 @@ in blocks with numpy and consumed one by one, so a change costs a few microsecon
 
 from __future__ import annotations
 
+import dataclasses
 import heapq
 import random
 from decimal import Decimal
@@ -14,6 +15,7 @@ from decimal import Decimal
 import numpy as np
 
 from engine.sim.exchange import Exchange
+from engine.sim.funding_past import past_settlements
 from engine.sim.market import BookSide, Market
 
 LEVELS_SEEDED = 1_150
@@ -189,8 +191,9 @@ class Flow:
             flow.seed_book()
         if self._is_perp:
             now = exchange.clock.now_ms()
-            for market in markets:
+            for number, market in enumerate(markets):
                 market.next_funding_ms = self._next_funding(market, now)
+                self._settle_the_past(market, seed * 1_009 + number)
         self._start()
 
     def _start(self) -> None:
@@ -238,6 +241,19 @@ class Flow:
             if now >= market.next_funding_ms:
                 self.exchange.settle_funding(market, market.next_funding_ms)
                 market.next_funding_ms = self._next_funding(market, now)
+
+    def _settle_the_past(self, market: Market, seed: int) -> None:
+        if market.funding_history:
+            return
+        spec, scale = market.spec, self._funding_scale
+        market.funding_history.extend(
+            past_settlements(spec.funding_interval_h, market.next_funding_ms, scale, spec.initial_price, seed)
+        )
+
+    def set_funding_interval(self, market: Market, hours: int) -> None:
+        """Let a contract settle at another interval from now on, as venues do at run time."""
+        market.spec = dataclasses.replace(market.spec, funding_interval_h=hours)
+        market.next_funding_ms = self._next_funding(market, self.exchange.clock.now_ms())
 
     def _next_funding(self, market: Market, now_ms: int) -> int:
         interval = market.spec.funding_interval_h * 3_600_000 // self._funding_scale

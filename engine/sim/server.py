@@ -92,7 +92,7 @@ class SimServer:
                 product: await self._serve(product_wire, Front(self.faults, venue, product))
                 for product, product_wire in wire.products.items()
             }
-        admin = Admin(self.exchanges, self.faults).application()
+        admin = Admin(self.exchanges, self.faults, self.flows).application()
         self.addresses["admin"] = f"http://{await self._http(admin, None)}"
         for wire in self._wires.values():
             for product_wire in wire.products.values():

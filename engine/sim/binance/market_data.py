@@ -24,6 +24,9 @@ from engine.sim.tape import INTERVALS_MS, MONTH, Aggregate, Print
 SPOT_DEPTH_MAX = 5000
 PERP_DEPTHS = (5, 10, 20, 50, 100, 500, 1000)
 INTEREST_RATE = "0.00010000"
+HOUR_MS = 3_600_000
+LATE_MS = 8
+"""Settlements are dated up to so many milliseconds late. Source: answers of 2026-09-15 (``..00005``)."""
 
 
 class MarketData:
@@ -247,7 +250,8 @@ class MarketData:
         limit = call.params.limit(100, 1000)
         rows: list[tuple[int, dict[str, Any]]] = []
         for view in views:
-            for time_ms, rate, mark in view.market.funding_history:
+            for due_ms, rate, mark in view.market.funding_history:
+                time_ms = due_ms + due_ms // HOUR_MS % LATE_MS  # never quite on time, as the real one
                 if (start or 0) <= time_ms <= (end or 2**62):
                     rows.append((time_ms, _funding(view.symbol, time_ms, rate, mark)))
         rows.sort(key=lambda row: row[0])
