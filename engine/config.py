@@ -86,6 +86,8 @@ class MarketDataSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     """A topic's learnt silence budget is never shorter. A silent topic is audited, not believed dead."""
     silence_ceiling_ms: int = 60_000
     """Nor longer, until an audit says that it is merely quiet."""
+    listing_interval_ms: int = 300_000
+    """Each venue's instruments are read again every so often: statuses, ticks, lots, limits; 0 = never."""
 
 
 class RecorderSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -204,6 +206,7 @@ _BOUNDS: dict[tuple[str, str], tuple[int, int]] = {
     ("market_data", "audit_interval_ms"): (0, 3_600_000),
     ("market_data", "silence_floor_ms"): (200, 3_600_000),
     ("market_data", "silence_ceiling_ms"): (200, 3_600_000),
+    ("market_data", "listing_interval_ms"): (0, 86_400_000),
     ("recorder", "flush_interval_ms"): (100, 3_600_000),
     ("recorder", "batch_rows"): (1_000, 10_000_000),
     ("recorder", "snapshot_interval_ms"): (0, 3_600_000),

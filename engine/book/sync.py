@@ -156,7 +156,7 @@ class BookSync:
             self._changed(self, cause)
 
     def halt(self, cause: str) -> None:
-        """The venue does not trade the instrument: the book is HALTED, and nothing asked for, until ``resume``."""
+        """Nothing is traded: the book is HALTED, and nothing is asked for, until ``resume``."""
         was_live = self.book.is_live
         self._halted = cause
         self._generation += 1

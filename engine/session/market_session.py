@@ -354,6 +354,14 @@ class MarketSession:
         """Synchronise a book anew, whatever it says of itself."""
         self._syncs[book.book_id].distrust(cause)
 
+    def halt(self, book: BookLike, cause: str) -> None:
+        """Say that the venue does not trade a book's instrument, until :meth:`resume`."""
+        self._syncs[book.book_id].halt(cause)
+
+    def resume(self, book: BookLike, cause: str) -> None:
+        """Synchronise a halted book anew: the venue trades its instrument again."""
+        self._syncs[book.book_id].resume(cause)
+
     def renew(self, book: BookLike, cause: str) -> None:
         """Subscribe a book's topic anew, and synchronise the book on it."""
         self.distrust(book, cause)

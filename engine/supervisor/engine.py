@@ -120,6 +120,7 @@ class Engine:
         self._build_desks()
         for venue in self.venues:
             venue.on_listed = self.markets.attach
+            venue.on_replaced = self.markets.replaced
             venue.start()
         loop = asyncio.get_running_loop()
         self._desk_tasks = [loop.create_task(desk.start(), name="trading desk") for desk in self.desks]

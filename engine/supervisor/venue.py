@@ -24,6 +24,7 @@ from engine.session.order_gateway import punish
 from engine.session.parts import ask_parts
 from engine.session.snapshots import SnapshotDesk
 from engine.supervisor.funding import FundingDesk
+from engine.supervisor.listing import ListingHooks, ListingWatch
 from engine.supervisor.trust import BookTrust
 from engine.telemetry import events
 from engine.telemetry.histogram import Histogram, merge, summary
@@ -85,6 +86,10 @@ class VenueProduct:
         self.instruments: dict[str, Instrument] = {}
         self.known: dict[str, Instrument] = {}
         self.books: dict[str, BookLike] = {}
+        self.listing = ListingWatch(
+            (self.venue, self.product.value), lambda: self._listing(), self.budget.used_share,
+            self.instruments, self.known, ListingHooks(self._replaced, self._halt, self._resume), log,
+        )  # fmt: skip
         self._by_book_id: dict[int, Instrument] = {}
         self.sessions: list[MarketSession] = []
         self.taps = MarketTaps(self._on_trade, self._on_top, self._on_funding)
@@ -101,6 +106,8 @@ class VenueProduct:
         self.error = ""
         self.is_listed = asyncio.Event()
         self.on_listed: Callable[[VenueProduct], None] | None = None
+        self.on_replaced: Callable[[VenueProduct, Instrument], None] | None = None
+        self._watch: asyncio.Task[None] | None = None
         self._desk: SnapshotDesk | None = None
         self._task: asyncio.Task[None] | None = None
         self._updates_before: dict[str, tuple[int, int]] = {}
@@ -149,6 +156,17 @@ class VenueProduct:
         self.state, self.error = "up", ""
         self.is_listed.set()
         self._open_sessions()
+        self.listing.rest()
+        interval_ms = self._config.market_data.listing_interval_ms
+        if interval_ms:
+            self._watch = asyncio.get_running_loop().create_task(
+                self.listing.watch(interval_ms / 1000), name=f"listing {self.venue}.{self.product.value}"
+            )
+            self._watch.add_done_callback(self._watch_ended)
+
+    def _watch_ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._log.emit(events.TASK_FAILED, task=task.get_name(), error=repr(error)[:300], retry_s=None)
 
     async def _listing(self) -> list[Instrument]:
         request = self.adapter.instruments_request()
@@ -165,8 +183,7 @@ class VenueProduct:
         return listing
 
     def _take_listing(self, listing: list[Instrument]) -> None:
-        by_universal = {each.universal: each for each in listing}
-        self.known.update({each.symbol: each for each in listing})
+        by_universal = {each.universal: each for each in self.listing.begin(listing)}
         for universal in self._universals:
             instrument = by_universal.get(universal)
             if instrument is None:
@@ -243,6 +260,19 @@ class VenueProduct:
     def _session_of(self, book: BookLike) -> MarketSession:
         return next(session for session in self.sessions if session.serves(book))
 
+    def _replaced(self, instrument: Instrument) -> None:
+        self._by_book_id[self.books[instrument.universal].book_id] = instrument
+        if self.on_replaced is not None:
+            self.on_replaced(self, instrument)
+
+    def _halt(self, universal: str, reason: str) -> None:
+        book = self.books[universal]
+        self._session_of(book).halt(book, reason)
+
+    def _resume(self, universal: str, reason: str) -> None:
+        book = self.books[universal]
+        self._session_of(book).resume(book, reason)
+
     def _distrust(self, book: BookLike, cause: str) -> None:
         self._session_of(book).distrust(book, cause)
 
@@ -287,6 +317,9 @@ class VenueProduct:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
+        if self._watch is not None:
+            self._watch.cancel()
+            await asyncio.gather(self._watch, return_exceptions=True)
         if self.trust is not None:
             await self.trust.stop()
         if self.funding_desk is not None:
@@ -352,8 +385,9 @@ class VenueProduct:
 
     @property
     def is_whole(self) -> bool:
-        """Tell whether the listing was read and every book is LIVE."""
-        return self.is_listed.is_set() and bool(self.books) and self.live_books == len(self.books)
+        """Tell whether the listing was read and every book is LIVE, but for those that the venue halted."""
+        resting = sum(book.state is BookState.HALTED for book in self.books.values())
+        return self.is_listed.is_set() and bool(self.books) and self.live_books + resting == len(self.books)
 
     @property
     def live_books(self) -> int:
@@ -456,6 +490,7 @@ class VenueProduct:
             "snapshots_failed": self._desk.failed if self._desk else 0,
             "budget": self.budget.usage(),
             "trust": self.trust.health() if self.trust else None,
+            "listing": self.listing.health(),
             "wire_to_book_ns": summary(self.wire_to_book()),
             "not_live": [
                 {"pair": universal, "state": book.state_name, "reason": book.reason}

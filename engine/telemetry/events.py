@@ -96,6 +96,53 @@ INSTRUMENT_MISSING = _event(
     "symbol",
     "nearest",
 )
+INSTRUMENT_COLLIDED = _event(
+    "instrument.collided",
+    "error",
+    "Two listed symbols have one universal name: which is meant is not known, neither is served.",
+    "venue",
+    "product",
+    "instrument",
+    "symbols",
+)
+INSTRUMENT_LISTED = _event(
+    "instrument.listed", "info", "The venue lists a new instrument.", "venue", "instrument", "symbol"
+)
+INSTRUMENT_DELISTED = _event(
+    "instrument.delisted",
+    "warning",
+    "The venue's listing does not have the instrument any more: nothing can be ordered.",
+    "venue",
+    "instrument",
+    "symbol",
+)
+INSTRUMENT_CHANGED = _event(
+    "instrument.changed",
+    "warning",
+    "The venue changed a served instrument: orders are checked by the new rule from now on.",
+    "venue",
+    "instrument",
+    "field",
+    "old",
+    "new",
+)
+INSTRUMENT_FROZEN = _event(
+    "instrument.frozen",
+    "error",
+    "The venue changed what the numbers of books and orders mean: the instrument rests until a restart.",
+    "venue",
+    "instrument",
+    "reason",
+)
+LISTING_FAILED = _event(
+    "listing.failed",
+    "warning",
+    "The venue's instruments could not be read again: what was known stays in force.",
+    "venue",
+    "product",
+    "error",
+    "retry_s",
+)
 CLOCK_MEASURED = _event(
     "clock.measured",
     "info",
