@@ -42,6 +42,8 @@ from engine.venues.binance.order_entry import url_text
 USUAL_HOURS = 8
 """Interval of a contract that fundingInfo leaves out, and the longest there is."""
 PAGE_ROWS = 1000
+WINDOW_HOURS_MIN = 200
+"""A shorter window might be empty because a contract rested for a while."""
 _SECOND_MS = 1_000
 _MINUTE_NS = 60_000_000_000
 
@@ -120,7 +122,7 @@ class BinanceFunding:
         Which rows a longer window would leave out is not documented; of hourly settlements no window of 1000
         hours has more than fit the answer. Both ends count.
         """
-        span_hours = min(PAGE_ROWS, USUAL_HOURS * (rows + 1))
+        span_hours = min(PAGE_ROWS, max(WINDOW_HOURS_MIN, USUAL_HOURS * (rows + 1)))
         end_ms = (before_utc_ns - 1) // MS
         start_ms = max(0, end_ms - span_hours * HOUR_NS // MS + 1)
         query = (

@@ -72,10 +72,12 @@ class _Rates(msgspec.Struct, gc=False):
 
 
 class _Contracts(msgspec.Struct, gc=False):
+    code: int | str
     data: _Symbols
 
 
 class _History(msgspec.Struct, gc=False):
+    code: int | str
     data: _Rates
 
 

@@ -60,10 +60,12 @@ class _History(msgspec.Struct, gc=False):
 
 
 class _InfoAnswer(msgspec.Struct, gc=False):
+    retCode: int  # noqa: N815
     result: _Infos
 
 
 class _HistoryAnswer(msgspec.Struct, gc=False):
+    retCode: int  # noqa: N815
     result: _History
 
 

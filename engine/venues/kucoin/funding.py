@@ -51,7 +51,6 @@ from engine.venues.kucoin.numbers import (
 from engine.venues.kucoin.order_entry import plain_text
 
 WINDOW_HOURS = 96
-USUAL_HOURS = 8
 _QUARTER_NS = HOUR_NS // 4
 """How often the contract list is asked for: classic streams tell no open interest."""
 
@@ -72,11 +71,13 @@ class _Settled(msgspec.Struct, gc=False):
 
 
 class _Contracts(msgspec.Struct, gc=False):
+    code: str
     data: list[_Contract]
 
 
 class _History(msgspec.Struct, gc=False):
-    data: list[_Settled] | None = None
+    code: str
+    data: list[_Settled] | None
 
 
 _CONTRACTS = msgspec.json.Decoder(_Contracts)
@@ -117,9 +118,8 @@ class KucoinFunding:
 
     def page(self, instrument: Instrument, before_utc_ns: int, rows: int) -> FundingPage:
         """Return the request for a window of time; both ends count."""
-        span_hours = min(WINDOW_HOURS, USUAL_HOURS * (rows + 1))
         end_ms = (before_utc_ns - 1) // MS
-        start_ms = max(0, end_ms - span_hours * HOUR_NS // MS + 1)
+        start_ms = max(0, end_ms - WINDOW_HOURS * HOUR_NS // MS + 1)
         query = f"symbol={plain_text(instrument.symbol)}&from={start_ms}&to={end_ms}"
         return FundingPage(
             request=self._read(f"/api/v1/contract/funding-rates?{query}", "funding_history", 5),
