@@ -188,6 +188,7 @@ class Admin:
             {
                 "symbol": market.spec.symbol,
                 "rate": str(market.funding_rate),
+                "estimates": [[at, str(rate)] for at, rate in market.funding_estimates],
                 "interval_h": market.spec.funding_interval_h,
                 "next_ms": market.next_funding_ms,
                 "mark": str(market.mark_price),

@@ -22,18 +22,21 @@ LEVELS_SEEDED = 1_150
 LEVELS_MIN = 1_020
 LEVELS_MAX = 1_500
 BLOCK = 8_192
-CHANGES_MIN, CHANGES_MAX = 5, 40
+CHANGES_MEAN, CHANGES_MAX = 12, 40
+"""Levels changed by a batch: 5 of 12 parts in every one, the rest at random."""
 TRADE_PROBABILITY = 0.2
 BURST_PROBABILITY = 0.004
 CATCH_UP_S = 0.25
+AT_ONCE = 16
 
 
 class MarketFlow:
     """The anonymous crowd of one market."""
 
-    def __init__(self, exchange: Exchange, market: Market, seed: int) -> None:
+    def __init__(self, exchange: Exchange, market: Market, seed: int, changes: int = CHANGES_MEAN) -> None:
         self.exchange = exchange
         self.market = market
+        self._changes = changes
         self._draw = np.random.default_rng(seed)
         self._random = random.Random(seed)
         spec = market.spec
@@ -53,8 +56,9 @@ class MarketFlow:
             .tolist()
         )
         self._uniform = self._draw.random(BLOCK).tolist()
+        fewest = max(1, self._changes * 5 // 12)
         self._counts = np.minimum(
-            CHANGES_MAX, CHANGES_MIN + self._draw.exponential(7.0, BLOCK)
+            CHANGES_MAX, fewest + self._draw.exponential(self._changes - fewest, BLOCK)
         ).astype(int).tolist()  # fmt: skip
         self._position = 0
 
@@ -93,35 +97,37 @@ class MarketFlow:
             if bid is None or ask is None:
                 self._mend()
                 return
-        for index in range(position + 1, position + 1 + count):
-            self._change(index, bid, ask, lean)
+        self._change(position + 1, position + 1 + count, bid, ask, lean)
         self._position = position + count + 1
         self._steps += 1
         if self._steps % 32 == 0:
             self._keep_depth()
 
-    def _change(self, index: int, bid: int, ask: int, lean: float) -> None:
+    def _change(self, start: int, stop: int, bid: int, ask: int, lean: float) -> None:
+        """Change one level for each of the draws from ``start`` to before ``stop``."""
         market = self.market
-        chance = self._uniform[index]
-        distance = self._distances[index]
-        is_bid = chance < 0.5
-        chance = chance * 2 if is_bid else chance * 2 - 1
-        side = market.bids if is_bid else market.asks
-        if distance == 0 and ask - bid > 1 and (lean > 0) == is_bid:
-            price = bid + 1 if is_bid else ask - 1  # somebody steps into the spread
-            other = market.asks.best if is_bid else market.bids.best
-            if other is not None and (price >= other if is_bid else price <= other):
-                return
-            market.set_background(side, price, self._sizes[index])
-            return
-        # Never crosses: whoever stepped into the spread has looked at the other side.
-        price = bid - distance if is_bid else ask + distance
-        if price <= 0:
-            return
-        if chance < 0.22 and price in side.levels and len(side.keys) > LEVELS_MIN:
-            market.set_background(side, price, 0)
-        else:
-            market.set_background(side, price, self._sizes[index])
+        bids, asks, change = market.bids, market.asks, market.set_background
+        draws = zip(
+            self._uniform[start:stop], self._distances[start:stop], self._sizes[start:stop], strict=True
+        )
+        for chance, distance, size in draws:
+            is_bid = chance < 0.5
+            side = bids if is_bid else asks
+            if distance == 0 and ask - bid > 1 and (lean > 0) == is_bid:
+                price = bid + 1 if is_bid else ask - 1  # somebody steps into the spread
+                other = asks.best if is_bid else bids.best
+                if other is None or (price < other if is_bid else price > other):
+                    change(side, price, size)
+                continue
+            # Never crosses: whoever stepped into the spread has looked at the other side.
+            price = bid - distance if is_bid else ask + distance
+            if price <= 0:
+                continue
+            leaves = (chance * 2 if is_bid else chance * 2 - 1) < 0.22
+            if leaves and price in side.levels and len(side.keys) > LEVELS_MIN:
+                change(side, price, 0)
+            else:
+                change(side, price, size)
 
     def _trade(self, lean: float, bid: int, ask: int) -> None:
         toward = 0.5 + max(-0.45, min(0.45, lean / (8 * self._step_ticks + 4)))
@@ -169,15 +175,19 @@ class Flow:
     Args:
         rate: depth batches per second in total, shared out by the markets' activity.
         funding_scale: how many times faster than the calendar funding settles (1 = real).
+        changes: levels that a batch changes on average.
     """
 
     def __init__(
-        self, exchange: Exchange, product: str, seed: int, rate: float, funding_scale: int = 1
-    ) -> None:
+        self, exchange: Exchange, product: str, seed: int, rate: float, funding_scale: int = 1,
+        changes: int = CHANGES_MEAN,
+    ) -> None:  # fmt: skip
         self.exchange = exchange
         markets = [market for market in exchange.markets.values() if market.spec.product == product]
         self.flows = [
-            MarketFlow(exchange, market, (seed * 1_000_003 + index * 7_919 + len(product)) & 0x7FFFFFFF)
+            MarketFlow(
+                exchange, market, (seed * 1_000_003 + index * 7_919 + len(product)) & 0x7FFFFFFF, changes
+            )
             for index, market in enumerate(markets)
         ]
         self._random = random.Random(seed)
@@ -204,13 +214,18 @@ class Flow:
         heapq.heapify(self._heap)
 
     def advance(self) -> float:
-        """Move every market that is due and publish its batch; return seconds until the next is due."""
+        """Move markets that are due and publish their batches; return seconds until the next is due.
+
+        What is due beyond ``AT_ONCE`` markets waits for the next call, so that others have their turn.
+        """
         now = self.exchange.clock.mono()
         if self._is_perp and now >= self._next_mark:
             self._next_mark = now + 1.0
             self._mark()
         heap = self._heap
-        while heap and heap[0][0] <= now:
+        for _ in range(AT_ONCE):
+            if not heap or heap[0][0] > now:
+                break
             due, index = heapq.heappop(heap)
             flow = self.flows[index]
             flow.step()
@@ -238,6 +253,7 @@ class Flow:
             premium = (market.mark_price - market.index_price) / market.index_price
             rate = Decimal("0.0001") + max(Decimal("-0.0004"), min(Decimal("0.0004"), premium))
             market.funding_rate = ((market.funding_rate * 9 + rate) / 10).quantize(Decimal("1e-8"))
+            market.funding_estimates.append((now, market.funding_rate))
             if now >= market.next_funding_ms:
                 self.exchange.settle_funding(market, market.next_funding_ms)
                 market.next_funding_ms = self._next_funding(market, now)
