@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from decimal import ROUND_DOWN, Decimal
 
-_REMEMBERED = 65_536
+_REMEMBERED = 8_192
 """Texts kept per market and kind before starting over; books touch far fewer prices at a time."""
 
 

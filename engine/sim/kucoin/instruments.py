@@ -18,7 +18,7 @@ FUTURES_ID_STEP = 3_000_000_000
 PRICE_LIMIT = Decimal("0.1")
 FUTURES_LIMIT = Decimal("0.05")
 LISTED_MS = 1_585_555_200_000
-_REMEMBERED = 65_536
+_REMEMBERED = 8_192
 
 
 def plain(value: Decimal) -> str:
