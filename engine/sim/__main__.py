@@ -14,6 +14,7 @@ import tempfile
 from pathlib import Path
 
 from engine.sim.config import SimConfigError, load
+from engine.sim.flow import CHANGES_MEAN
 from engine.sim.ports import Settings
 
 _EXAMPLES = """examples:
@@ -42,6 +43,13 @@ def _parser() -> argparse.ArgumentParser:
         "--rate", type=float, default=200.0, metavar="N",
         help="depth diffs per second of each venue product, in total over its markets (default 200)",
     )  # fmt: skip
+    parser.add_argument(
+        "--rates", type=_rates, default={}, metavar="VENUE=N,...", help="other rates for some venues"
+    )
+    parser.add_argument(
+        "--changes", type=int, default=CHANGES_MEAN, metavar="N",
+        help=f"levels that a diff changes on average, 2 to 30 (default {CHANGES_MEAN})",
+    )  # fmt: skip
     parser.add_argument("--endpoints", metavar="FILE", help="write the addresses there once ready")
     parser.add_argument("--tls", action="store_true", help="https and wss under a throw-away authority")
     parser.add_argument("--host", default="127.0.0.1", help="a loopback address (default 127.0.0.1)")
@@ -64,6 +72,12 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _rates(text: str) -> dict[str, float]:
+    """Read ``binance=1500,okx=900``."""
+    pairs = [part.split("=") for part in text.split(",")]
+    return {venue: float(number) for venue, number in pairs}
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run; return 0 after a clean stop, 78 for a configuration that cannot be used."""
     options = _parser().parse_args(argv)
@@ -84,8 +98,11 @@ def _check(options: argparse.Namespace) -> None:
         loopback = False
     if not loopback:
         raise SimConfigError(f"--host {options.host} is not a loopback address")
-    if not 0 < options.rate <= 200_000:
-        raise SimConfigError(f"--rate {options.rate} must lie above 0 and at most at 200000")
+    for rate in (options.rate, *options.rates.values()):
+        if not 0 < rate <= 200_000:
+            raise SimConfigError(f"a rate of {rate} must lie above 0 and at most at 200000")
+    if not 2 <= options.changes <= 30:
+        raise SimConfigError(f"--changes {options.changes} must lie between 2 and 30")
     if options.time_scale <= 0 or options.funding_scale < 1:
         raise SimConfigError("--time-scale must be above 0 and --funding-scale at least 1")
     if options.book_ms is not None and not 0 <= options.book_ms <= 60_000:
@@ -99,11 +116,15 @@ async def _run(options: argparse.Namespace) -> int:
     unknown = [venue for venue in venues if venue not in WIRES]
     if unknown or not venues:
         raise SimConfigError(f"--venues {options.venues}: known are {', '.join(WIRES)}")
+    if strangers := options.rates.keys() - set(venues):
+        raise SimConfigError(f"--rates names {', '.join(sorted(strangers))}, which --venues does not")
     config = load(Path(options.config), venues)
     server = SimServer(
         config,
         seed=options.seed,
         rate=options.rate,
+        rates=options.rates,
+        changes=options.changes,
         settings=Settings(options.time_scale, options.strict, options.tls, options.book_ms),
         host=options.host,
         port_base=options.port_base,

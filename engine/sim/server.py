@@ -20,13 +20,15 @@ from engine.sim.clock import SimClock
 from engine.sim.config import SimConfig
 from engine.sim.exchange import Exchange
 from engine.sim.faults import FaultBoard
-from engine.sim.flow import Flow
+from engine.sim.flow import CHANGES_MEAN, Flow
 from engine.sim.gone import Front
 from engine.sim.ports import ProductWire, Settings, VenueWire
 
 WIRES = ("binance", "bitmart", "bybit", "kucoin", "okx")
 """Venues that the exchange speaks; each has a ``wire`` module with ``build``, imported when asked for."""
 
+GC_THRESHOLDS = (20_000, 20, 100)
+"""Books and histories hold hundreds of thousands of objects and no cycles: looking through them is rare."""
 STOP_S = 3.0
 WATCH_S = 0.02
 
@@ -47,6 +49,7 @@ class SimServer:
         rate: depth diffs per second of each venue product, in total over its markets.
         host: a loopback address. port_base: first port, or 0 for any free ones.
         funding_scale: how many times faster than the calendar funding settles.
+        rates: other rates than ``rate``, by venue. changes: levels that a diff changes on average.
     """
 
     def __init__(
@@ -59,6 +62,8 @@ class SimServer:
         host: str = "127.0.0.1",
         port_base: int = 0,
         funding_scale: int = 1,
+        rates: Mapping[str, float] | None = None,
+        changes: int = CHANGES_MEAN,
     ) -> None:
         self._settings = settings
         self._host = host
@@ -69,10 +74,11 @@ class SimServer:
         self.flows: list[Flow] = []
         self._wires: dict[str, VenueWire] = {}
         for number, venue in enumerate(config.specs):
+            pace = (rates or {}).get(venue, rate)
             exchange = Exchange(venue, config.specs[venue], config.accounts[venue], self.clock)
             self.exchanges[venue] = exchange
             for product in dict.fromkeys(spec.product for spec in config.specs[venue]):
-                self.flows.append(Flow(exchange, product, seed + 31 * number, rate, funding_scale))
+                self.flows.append(Flow(exchange, product, seed + 31 * number, pace, funding_scale, changes))
             self._wires[venue] = _builder(venue)(exchange, self.faults, self.clock, settings)
         self._runners: list[web.AppRunner] = []
         self._servers: list[Server] = []
@@ -101,6 +107,7 @@ class SimServer:
         self._tasks.append(asyncio.create_task(self._watch(), name="fronts"))
         gc.collect()
         gc.freeze()
+        gc.set_threshold(*GC_THRESHOLDS)
 
     async def _serve(self, product: ProductWire, front: Front) -> Mapping[str, str]:
         secure = "s" if self._tls else ""
@@ -137,8 +144,7 @@ class SimServer:
 
     async def _pump(self, flow: Flow) -> None:
         while True:
-            wait = flow.advance()
-            await asyncio.sleep(wait if wait > 0.0005 else 0)
+            await asyncio.sleep(flow.advance())
 
     async def _watch(self) -> None:
         while True:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from decimal import ROUND_DOWN, Decimal
+
+compact_json = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+"""A value as JSON without spaces; ``json.dumps`` with these options would make an encoder for every call."""
 
 _REMEMBERED = 8_192
 """Texts kept per market and kind before starting over; books touch far fewer prices at a time."""

@@ -18,6 +18,7 @@ from typing import Any
 from websockets.extensions.permessage_deflate import PerMessageDeflate
 
 from engine.sim.sockets import CountedConnection, text_frame
+from engine.sim.texts import compact_json
 
 DEFLATE_ABOVE = 200
 WINDOW_BITS = -12
@@ -29,7 +30,7 @@ _NOISE = bytes(range(256))
 
 def to_json(value: Any) -> bytes:
     """Return compact JSON."""
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
+    return compact_json(value).encode()
 
 
 def raw_deflate(payload: bytes) -> bytes:

@@ -5,7 +5,6 @@ Source: Bybit v5 docs, "WebSocket Stream / Connect" and the public topics, seen 
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -14,6 +13,7 @@ from engine.sim.accounts import Account
 from engine.sim.bybit.books import PACE_MS
 from engine.sim.bybit.instruments import Instrument, Listing
 from engine.sim.sockets import Outlet, text_frame
+from engine.sim.texts import compact_json
 
 PRIVATE_TOPICS = ("order", "execution", "execution.fast", "position", "wallet")
 
@@ -23,7 +23,7 @@ Key = tuple[str, str]
 
 def to_json(value: Any) -> bytes:
     """Return compact JSON."""
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace")
+    return compact_json(value).encode("utf-8", "replace")
 
 
 class Session:

@@ -6,12 +6,12 @@ same kind of JSON in binary frames (recorded 2026-09-22).
 
 from __future__ import annotations
 
-import json
 import time
 from typing import Any
 
 from engine.sim.accounts import Account
 from engine.sim.sockets import Outlet, text_frame
+from engine.sim.texts import compact_json
 
 Key = tuple[str, str, str]
 """Scope (``uta``, ``spot``, ``futures`` or ``private <account>``), topic, symbol ("" where it has none)."""
@@ -19,7 +19,7 @@ Key = tuple[str, str, str]
 
 def to_json(value: Any) -> bytes:
     """Return compact JSON."""
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
+    return compact_json(value).encode()
 
 
 def binary_frame(payload: bytes) -> bytes:

@@ -6,7 +6,6 @@ Source: OKX v5 docs, "WebSocket / Subscribe", seen 2026-08.
 from __future__ import annotations
 
 import asyncio
-import json
 import secrets
 import time
 from collections import deque
@@ -16,6 +15,7 @@ from typing import Any
 
 from engine.sim.accounts import Account
 from engine.sim.sockets import Outlet, text_frame
+from engine.sim.texts import compact_json
 
 Key = tuple[str, str]
 """Channel, and instrument id, instrument type or account name ("" where the channel has none)."""
@@ -27,7 +27,7 @@ _TELLING = ("instType", "instFamily", "instId", "ccy")
 
 def dump(value: Any) -> bytes:
     """Return compact JSON."""
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
+    return compact_json(value).encode()
 
 
 @dataclass(slots=True)
