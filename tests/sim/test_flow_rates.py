@@ -1,4 +1,4 @@
-"""The crowd's pace: rates by venue, levels to a batch, turns that end; a seed makes the same books for ever."""
+"""The crowd's pace: rates by venue, levels to a batch, turns that end; what a seed makes stays the same."""
 
 from __future__ import annotations
 
