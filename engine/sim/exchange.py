@@ -244,7 +244,7 @@ class Exchange:
                 front[0] -= lots
                 level.total -= lots
                 if front[0] == 0:
-                    level.queue.popleft()
+                    del level.queue[0]
                 self._trade(market, price, lots, taker.side, number, None, taker)
                 continue
             if front.account is taker.account and self._prevented(front, taker, level):
@@ -253,7 +253,7 @@ class Exchange:
             level.total -= lots
             self._trade(market, price, lots, taker.side, number, front, taker)
             if front.leaves_lots == 0:
-                level.queue.popleft()
+                del level.queue[0]
 
     def _prevented(self, maker: Order, taker: Order, level: Level) -> bool:
         """Apply self-trade prevention; True when one of the two has ended."""
@@ -261,7 +261,7 @@ class Exchange:
         if mode == "NONE":
             return False
         if mode in ("EXPIRE_MAKER", "EXPIRE_BOTH"):
-            level.queue.popleft()
+            del level.queue[0]
             level.total -= maker.leaves_lots
             self._end(maker, OrderStatus.EXPIRED_IN_MATCH, EndReason.STP, is_booked=False)
         if mode in ("EXPIRE_TAKER", "EXPIRE_BOTH"):
@@ -274,7 +274,7 @@ class Exchange:
                 if order.leaves_lots == 0:
                     self._end(order, OrderStatus.EXPIRED_IN_MATCH, EndReason.STP, is_booked=False)
             if not maker.is_open:
-                level.queue.popleft()
+                del level.queue[0]
         return True
 
     def background_trade(self, market: Market, taker_side: str, lots: int) -> None:
@@ -301,7 +301,7 @@ class Exchange:
             left -= part
             self._trade(market, price, part, taker_side, number, maker, None)
             if gone:
-                level.queue.popleft()
+                del level.queue[0]
         market.touch(side, price)
         self._announce_top(market)
 
