@@ -6,7 +6,7 @@ import sys
 from typing import Any
 
 import msgspec
-from rich.console import Console
+from rich.console import Console, Group
 from rich.markup import escape
 from rich.table import Table
 
@@ -156,19 +156,19 @@ def _micro(value: int | None) -> str:
     return "-" if value is None else f"{value / 1_000:.1f}"
 
 
-def book_table(book: dict[str, Any]) -> Table:
-    """Return the ladder of one book, best levels first."""
-    result = table(
-        "bid qty", "bid", "ask", "ask qty", right=("bid qty", "bid"),
-        title=f"{book['venue']} {book['pair']}  {book['state']}  sequence {book['sequence']}  "
-        f"age {age_text(book['age_ms'])}",
-    )  # fmt: skip
+def book_table(book: dict[str, Any]) -> Group:
+    """Return the ladder of one book, best levels first, below a line that says whose it is."""
+    result = table("bid qty", "bid", "ask", "ask qty", right=("bid qty", "bid"))
+    heading = (
+        f"[bold]{book['venue']} {book['pair']}[/]  {state_text(book['state'])}  "
+        f"sequence {book['sequence']}  age {age_text(book['age_ms'])}"
+    )
     bids, asks = book["bids"], book["asks"]
     for row in range(max(len(bids), len(asks))):
         bid = bids[row] if row < len(bids) else ["", ""]
         ask = asks[row] if row < len(asks) else ["", ""]
         result.add_row(bid[1], f"[green]{bid[0]}[/]", f"[red]{ask[0]}[/]", ask[1])
-    return result
+    return Group(heading, result)
 
 
 def order_table(orders: list[dict[str, Any]]) -> Table:
@@ -209,21 +209,23 @@ def print_status(status: dict[str, Any]) -> None:
         f"{age_text(status['uptime_s'] * 1000)}, kernel {status['kernel']}, stalls {status['stalls']}"
     )
     right = ("live", "messages", "reconnects", "gaps", "resyncs", "rejected", "p50 us", "p99 us")
-    rows = table("venue", "product", "state", *right, "budget", right=right)
+    rows = table("venue", "product", "state", *right, "fullest budget", right=right)
     for venue in status["venues"]:
         latency = venue["wire_to_book_ns"]
         rows.add_row(
             venue["venue"],
             venue["product"],
-            venue["state"] + (f" ({venue['error']})" if venue["error"] else ""),
+            venue["state"],
             f"{venue['live']}/{venue['books']}",
             *[str(venue[key]) for key in ("messages", "reconnects", "gaps", "resyncs", "rejected")],
             f"{latency['p50'] / 1000:.1f}",
             f"{latency['p99'] / 1000:.1f}",
-            " ".join(f"{name} {used}" for name, used in venue["budget"].items()),
+            fullest_budget(venue["budget"]),
         )
     out.print(rows)
     for venue in status["venues"]:
+        if venue["error"]:
+            out.print(f"  [red]{venue['venue']} {venue['product']}[/]: {escape(venue['error'])}")
         for each in venue["not_live"]:
             out.print(f"  {venue['venue']} {each['pair']}: {state_text(each['state'])} {each['reason']}")
     for desk in status["trading"]:
@@ -231,6 +233,17 @@ def print_status(status: dict[str, Any]) -> None:
             print_stranded(out, desk)
     if status.get("orders"):
         out.print(order_table(status["orders"]))
+
+
+def fullest_budget(budget: dict[str, str]) -> str:
+    """Return the request window of which the largest part is used; ``--json`` has all of them."""
+
+    def share(used: str) -> float:
+        count, _, limit = used.partition("/")
+        return int(count) / max(1, int(limit))
+
+    name = max(budget, key=lambda each: share(budget[each]), default="")
+    return f"{name} {budget[name]}" if name and share(budget[name]) else "-"
 
 
 def print_stranded(out: Console, desk: dict[str, Any]) -> None:
