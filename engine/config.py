@@ -88,6 +88,10 @@ class MarketDataSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     """Nor longer, until an audit says that it is merely quiet."""
     listing_interval_ms: int = 300_000
     """Each venue's instruments are read again every so often: statuses, ticks, lots, limits; 0 = never."""
+    clock_interval_ms: int = 30_000
+    """Each venue's clock is measured this often by its public time request, and whenever in doubt."""
+    clock_drift_ppm: int = 200
+    """How fast a venue's clock and ours may part: the measured interval widens by this with its age."""
 
 
 class RecorderSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -207,6 +211,8 @@ _BOUNDS: dict[tuple[str, str], tuple[int, int]] = {
     ("market_data", "silence_floor_ms"): (200, 3_600_000),
     ("market_data", "silence_ceiling_ms"): (200, 3_600_000),
     ("market_data", "listing_interval_ms"): (0, 86_400_000),
+    ("market_data", "clock_interval_ms"): (1_000, 3_600_000),
+    ("market_data", "clock_drift_ppm"): (1, 100_000),
     ("recorder", "flush_interval_ms"): (100, 3_600_000),
     ("recorder", "batch_rows"): (1_000, 10_000_000),
     ("recorder", "snapshot_interval_ms"): (0, 3_600_000),

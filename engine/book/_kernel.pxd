@@ -135,6 +135,8 @@ cdef class DepthFeed(FrameSink):
     cdef int64_t previous_id
     cdef int64_t event_time
     cdef int64_t transaction_time
+    cdef int64_t mono_ns
+    cdef readonly int64_t odd_times
     cdef Side bid_side
     cdef Side ask_side
     # results
@@ -174,6 +176,7 @@ cdef class DepthFeed(FrameSink):
     cdef bint _same_route(self, bytes raw)
     cdef int _find_escaped(self) except -1
     cdef int decide(self, NativeBook book) except -1
+    cdef inline void check_times(self, int64_t utc_ns) noexcept
     cdef int decide_chain(self, NativeBook book) except -1
     cdef int check_snapshot(self) except -1
     cdef int settle(self, Side* side, int64_t sequence) except -1

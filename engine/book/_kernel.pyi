@@ -56,6 +56,7 @@ class DepthFeed(FrameSink):
     on_update: Callable[[NativeBook], None] | None
     rows: DeltaRows | None
     stages: int
+    odd_times: int
     wire_to_book_ns: Histogram
     stage_ns: list[Histogram]
     def __init__(self, schema: DepthSchema) -> None: ...

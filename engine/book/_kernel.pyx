@@ -47,6 +47,11 @@ cdef enum:
     PREVIOUS = 2
     CHAIN = 3
 
+# Event times this far from the receive time are not the venue's present.
+cdef int64_t TIME_GUARD_NS = 3_600_000_000_000
+# A slow twin's frames are old news for so long after the last update.
+cdef int64_t SLOW_TWIN_NS = 5_000_000_000
+
 # what a known key means
 cdef enum:
     SKIP = 0
@@ -662,6 +667,8 @@ cdef class DepthFeed(FrameSink):
             if book.follows() or book.state_code == JOINING:
                 book.fall(STALE, "malformed delta")
         else:
+            self.mono_ns = mono_ns
+            self.check_times(utc_ns)
             outcome = self.decide(book)
         if self.stages > 1:
             decided = mono_now_ns()
@@ -734,11 +741,22 @@ cdef class DepthFeed(FrameSink):
             or not self.bid_side.is_seen
             or not self.ask_side.is_seen
             or (self.previous_id < 0 and self.rule != RANGE and self.kind == DELTA)
-            or self.event_time > self.time_max
-            or self.transaction_time > self.time_max
         ):
             self.is_bad = True
         return OK
+
+    cdef inline void check_times(self, int64_t utc_ns) noexcept:
+        """Forget times that cannot be the venue's present: a wrong unit, or a clock gone astray."""
+        cdef int64_t ns
+        cdef bint is_odd = self.event_time > self.time_max or self.transaction_time > self.time_max
+        if utc_ns and not is_odd:
+            ns = self.event_time * self.time_unit_ns
+            is_odd = ns != 0 and (ns > utc_ns + TIME_GUARD_NS or ns < utc_ns - TIME_GUARD_NS)
+            ns = self.transaction_time * self.time_unit_ns
+            is_odd = is_odd or ns != 0 and (ns > utc_ns + TIME_GUARD_NS or ns < utc_ns - TIME_GUARD_NS)
+        if is_odd:
+            self.event_time = self.transaction_time = 0
+            self.odd_times += 1
 
     cdef int read_object(self, int depth) except -1:
         """Read members after an opening brace, to behind the closing one."""
@@ -1534,8 +1552,13 @@ cdef class DepthFeed(FrameSink):
             if book.follows():
                 if book.is_recent(self.last_id):
                     return OLD  # a copy of what was applied
-                if book.had_twins and self.event_time and self.event_time * self.time_unit_ns < book.venue_utc_ns:
-                    return OLD  # older than a twin's snapshot
+                if (
+                    book.had_twins
+                    and self.event_time
+                    and self.event_time * self.time_unit_ns < book.venue_utc_ns
+                    and self.mono_ns - book.recv_mono_ns < SLOW_TWIN_NS
+                ):
+                    return OLD  # older than a twin's snapshot, which came just now: no clock excuses a gap for ever
                 if book.feeds > 1:
                     return AHEAD
             book.fall(STALE, "sequence gap")

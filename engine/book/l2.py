@@ -158,6 +158,8 @@ class DepthFeedLike(Protocol):
         on_update: called with the book after each applied delta, or ``None`` (the default, and fastest).
         rows: where applied levels are appended for the recorder, or ``None``.
         stages: 0 = no stamps, 1 = wire-to-book only, 2 = every stage.
+        odd_times: frames whose event time was a wrong unit or far off (told by the ``utc_ns`` argument); what
+            they say of the book was used, what they say of time was not.
         wire_to_book_ns: bytes received (the ``mono_ns`` argument) to book readable.
         stage_ns: received-entered, entered-parsed, parsed-decided, decided-applied, applied-done.
     """
@@ -166,6 +168,11 @@ class DepthFeedLike(Protocol):
     on_update: Callable[[Any], None] | None
     rows: Any
     stages: int
+
+    @property
+    def odd_times(self) -> int:
+        """Return how many frames had an event time that is not believed."""
+        ...
 
     @property
     def wire_to_book_ns(self) -> HistogramLike:

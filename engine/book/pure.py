@@ -33,6 +33,10 @@ from engine.model.rows import PureDeltaRows
 from engine.telemetry.histogram import PureHistogram
 
 ONE = Decimal(1)
+TIME_GUARD_NS = 3_600_000_000_000
+"""Event times this far from the receive time are not the venue's present: they are counted, and not used."""
+SLOW_TWIN_NS = 5_000_000_000
+"""A slow twin's frames are old news for so long after the last update; from then on they show a gap."""
 
 
 class PureLadder:
@@ -283,6 +287,7 @@ class PureDepthFeed:
         self.on_update: Callable[[Any], None] | None = None
         self.rows: PureDeltaRows | None = None
         self.stages = 1
+        self.odd_times = 0
         self.wire_to_book_ns = PureHistogram()
         self.stage_ns = [PureHistogram() for _ in range(5)]
 
@@ -336,7 +341,8 @@ class PureDepthFeed:
             if book.follows or book.state is BookState.JOINING:
                 book.fall(BookState.STALE, "malformed delta")
             return Feed.REJECTED
-        outcome = decide(self._schema, book, delta)
+        self.odd_times += delta.check_times(self._schema.time_unit_ns, utc_ns)
+        outcome = decide(self._schema, book, delta, mono_ns)
         if outcome is not Feed.APPLIED:
             return outcome
         self._apply(book, delta, mono_ns, utc_ns)
@@ -406,8 +412,6 @@ class Delta:
         times = []
         for key in (schema.event_time_key, schema.transaction_time_key):
             time_units = integer(fields[key], is_quoting, 19) if key is not None and key in fields else 0
-            if time_units * schema.time_unit_ns >= 2**63:
-                raise BadFrame  # later than that is no time in this unit
             times.append(time_units)
         self.event_time, self.transaction_time = times
         self.levels: list[Level] = []
@@ -422,6 +426,14 @@ class Delta:
                 self._level(schema, side, row, book)
         if self.is_snapshot:
             self._check_snapshot()
+
+    def check_times(self, unit_ns: int, utc_ns: int) -> bool:
+        """Forget times that cannot be the venue's present; return whether there were any."""
+        times = [time * unit_ns for time in (self.event_time, self.transaction_time) if time]
+        is_odd = any(ns >= 2**63 or (utc_ns and abs(ns - utc_ns) > TIME_GUARD_NS) for ns in times)
+        if is_odd:
+            self.event_time = self.transaction_time = 0
+        return is_odd
 
     def _kind(self, schema: DepthSchema, fields: dict[str, Any]) -> bool:
         """Tell whether this is a snapshot."""
@@ -471,7 +483,7 @@ class Delta:
         self.levels = [level for _, _, level in sorted(kept, key=lambda item: item[:2])]
 
 
-def decide(schema: DepthSchema, book: PureBook, delta: Delta) -> Feed:
+def decide(schema: DepthSchema, book: PureBook, delta: Delta, mono_ns: int) -> Feed:
     """Apply the venue's sequence rule; APPLIED means "go on and apply"."""
     first, last, previous = delta.first, delta.last, delta.previous
     if book.feeds > 1:
@@ -486,7 +498,7 @@ def decide(schema: DepthSchema, book: PureBook, delta: Delta) -> Feed:
                 return Feed.AHEAD
         return Feed.BUFFER if book.state is BookState.HALTED else Feed.APPLIED
     if schema.rule is SequenceRule.CHAIN:
-        return decide_chain(book, delta, delta.event_time * schema.time_unit_ns)
+        return decide_chain(book, delta, delta.event_time * schema.time_unit_ns, mono_ns)
     if schema.has_heartbeats and last == book.sequence and not delta.levels and book.follows:
         return Feed.OLD
     if book.follows and book.joined:
@@ -530,15 +542,16 @@ def decide(schema: DepthSchema, book: PureBook, delta: Delta) -> Feed:
     return Feed.GAP
 
 
-def decide_chain(book: PureBook, delta: Delta, event_ns: int) -> Feed:
+def decide_chain(book: PureBook, delta: Delta, event_ns: int, mono_ns: int) -> Feed:
     """Apply the CHAIN rule to a delta: it follows exactly what we have, or something is missing."""
     if not book.follows and book.state is not BookState.JOINING:
         return Feed.BUFFER
     if delta.previous != book.sequence:
         if book.follows and delta.last in book.recent:
             return Feed.OLD  # a copy of what was applied
-        if book.follows and book.had_twins and 0 < event_ns < book.venue_utc_ns:
-            return Feed.OLD  # older than a twin's snapshot
+        is_recent = mono_ns - book.recv_mono_ns < SLOW_TWIN_NS
+        if book.follows and book.had_twins and 0 < event_ns < book.venue_utc_ns and is_recent:
+            return Feed.OLD  # older than a twin's snapshot, which came just now
         if book.follows and book.feeds > 1:
             return Feed.AHEAD
         book.fall(BookState.STALE, "sequence gap")

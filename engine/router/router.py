@@ -55,6 +55,7 @@ class OrderRouter:
             giving up, and the clock's uncertainty.
         allowed: returns why orders may not leave, or "".
         venue_offset_ns: returns how far the venue's clock is ahead of ours.
+        on_venue_time: told (encoded, answered, the venue's own time of a place between the two).
         renames: an amended order gets a new venue id.
     """
 
@@ -70,6 +71,7 @@ class OrderRouter:
         allowed: Callable[[], str],
         open_orders_max: int = 200,
         venue_offset_ns: Callable[[], int] = lambda: 0,
+        on_venue_time: Callable[[int, int, int], object] | None = None,
         renames: bool = False,
     ) -> None:
         self.venue = venue
@@ -81,6 +83,7 @@ class OrderRouter:
         self._allowed = allowed
         self._open_max = open_orders_max
         self._venue_offset_ns = venue_offset_ns
+        self._on_venue_time = on_venue_time
         self._renames = renames
         self.orders: dict[str, Order] = {}
         self._by_venue_id: dict[tuple[str, str], Order] = {}
@@ -210,6 +213,9 @@ class OrderRouter:
         taken = venue_utc_ns - self._venue_offset_ns() - written_utc_ns
         # The venue cuts its stamp off: what looks like the past happened within the tick of its clock.
         self.stats.record(order.transport, "place", "written_to_venue", max(0, taken))
+        if self._on_venue_time is not None:
+            # The written stamp is taken when the bytes have left already: the venue may have been faster.
+            self._on_venue_time(order.encoded_ns, order.acked_ns, venue_utc_ns)
 
     def _breaker_told(self, result: OrderAck | VenueError | None) -> None:
         unknown = isinstance(result, VenueError) and result.outcome is Outcome.UNKNOWN

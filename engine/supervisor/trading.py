@@ -9,32 +9,28 @@ from typing import Any
 
 from engine.config import Config
 from engine.model.account import Balance, Position
-from engine.model.errors import NotSent, ProtocolViolation, Unanswered, UsageError
+from engine.model.errors import NotSent, Unanswered, UsageError
 from engine.model.market import Side
 from engine.model.orders import OrderAck, TimeInForce, VenueError
 from engine.model.ports import Clock
 from engine.model.wire import HttpRequest
 from engine.router.checks import amended_terms, new_order
 from engine.router.client_ids import ClientIds
-from engine.router.order import AmendState, Order
+from engine.router.order import AmendState, Change, Order
 from engine.router.router import OrderRouter
 from engine.session.account_session import AccountSession
 from engine.session.order_gateway import RestGateway, WsGateway
 from engine.session.parts import ask_parts
-from engine.session.venue_clock import VenueClock
 from engine.supervisor.account_check import AccountCheck
 from engine.supervisor.missing_fees import MissingFees
 from engine.supervisor.reach import AccountReach
 from engine.supervisor.venue import VenueProduct
-from engine.telemetry import events
 from engine.telemetry.log import EventLog
 from engine.transport.http import HttpPool, HttpResponse
 from engine.venues.base import Renaming, TradingAdapter
 
 ORDER_CONNECTIONS = 4
 ASK_S = 5.0
-CLOCK_SAMPLE_S = 30.0
-CLOCK_RESOLUTION_NS = 1_000_000
 CLOCK_ERROR_MS = 500
 DONE_STATES_TIMEOUT_S = 20.0
 
@@ -67,7 +63,9 @@ class TradingDesk:
         self._clock = clock
         self._log = log
         self.refusal = refusal
-        self.venue_clock = VenueClock(clock)
+        self.venue_clock = market.venue_clock
+        self.venue_clock.use_window(adapter.validity_ms)
+        self._clock_refusals = 0
         self.balances: dict[str, Balance] = {}
         self.positions: dict[str, Position] = {}
         timeout_s = config.trading.request_timeout_ms / 1000
@@ -97,6 +95,7 @@ class TradingDesk:
             allowed=lambda: self.refusal or self.check.problem,
             open_orders_max=config.trading.open_orders_max,
             venue_offset_ns=lambda: self.venue_clock.offset_ns,
+            on_venue_time=self.venue_clock.round_trip,
             renames=isinstance(adapter, Renaming),
         )
         self.account = AccountSession(
@@ -115,21 +114,21 @@ class TradingDesk:
             adapter, market.instruments, self._ask, self.venue_clock.stamp_ms, self.router.on_report,
             self._spawn,
         )  # fmt: skip
-        self.router.listeners.append(self.fees.heard)
+        self.router.listeners += [self.fees.heard, self._clock_heard]
         self.check = AccountCheck(adapter, log, self._ask, self.venue_clock.stamp_ms)
 
     async def start(self) -> None:
         """Measure the clock, read the account, open the private connections."""
         await self.pool.start()
         await self.market.is_listed.wait()
-        await self._measure_clock(3)
+        if not self.venue_clock.is_measured:
+            await self.market.clock_keeper.measure(1)
         if not await self.check.once():  # the first order must not find out
             self._spawn(self.check.watch())
         self.router.start()
         self.account.start()
         if self.ws is not None:
             self.ws.session.start()
-        self._spawn(self._keep_clock())
         self._spawn(self.reach.watch())
 
     async def stop(self) -> None:
@@ -150,31 +149,12 @@ class TradingDesk:
 
     # ---------------------------------------------------------------------------------------- clock
 
-    async def _keep_clock(self) -> None:
-        while True:
-            await asyncio.sleep(CLOCK_SAMPLE_S)
-            await self._measure_clock(1)
-
-    async def _measure_clock(self, samples: int) -> None:
-        request = self.market.adapter.time_request()
-        for _ in range(samples):
-            try:
-                self.market.budget.take(request)
-                before = self._clock.utc_ns()
-                response = await self.market.pool.request(request, 2.0)
-                after = self._clock.utc_ns()
-                venue_ns = self.market.adapter.decode_time_ns(response.body)
-            except (NotSent, Unanswered, ProtocolViolation):
-                continue
-            self.venue_clock.sample(before, after, venue_ns, CLOCK_RESOLUTION_NS)
-        self.market.budget.offset_ns = self.venue_clock.offset_ns
-        self._log.emit(
-            events.CLOCK_MEASURED,
-            venue=self.adapter.venue,
-            product=self.adapter.product.value,
-            offset_ms=round(self.venue_clock.offset_ns / 1e6, 3),
-            error_ms=round(self.venue_clock.error_ns / 1e6, 3),
-        )
+    def _clock_heard(self, order: Order, change: Change) -> None:
+        """A stamp that was refused says that the clock is not what it was thought to be."""
+        refusals = self.router.stats.counts.get("clock_refusals", 0)
+        if refusals != self._clock_refusals:
+            self._clock_refusals = refusals
+            self.market.clock_keeper.doubt()
 
     # --------------------------------------------------------------------------------------- events
 

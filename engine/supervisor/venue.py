@@ -18,11 +18,14 @@ from engine.model.market import BookState, FundingUpdate, TopOfBook, Trade
 from engine.model.ports import Clock
 from engine.recorder.recorder import Recorder
 from engine.session.auditor import Auditor
+from engine.session.clock_keeper import ClockKeeper
+from engine.session.feed_latency import FeedLatency
 from engine.session.market_link import MarketTaps
 from engine.session.market_session import MarketSession
 from engine.session.order_gateway import punish
 from engine.session.parts import ask_parts
 from engine.session.snapshots import SnapshotDesk
+from engine.session.venue_clock import VenueClock
 from engine.supervisor.funding import FundingDesk
 from engine.supervisor.listing import ListingHooks, ListingWatch
 from engine.supervisor.trust import BookTrust
@@ -83,6 +86,15 @@ class VenueProduct:
         self._next_book_id = first_book_id
         self.pool = HttpPool(endpoints.rest, clock, tls=tls)
         self.budget = RequestBudget(adapter.rest_budgets, clock)
+        market_data = config.market_data
+        self.venue_clock = VenueClock(clock, drift_ppm=market_data.clock_drift_ppm)
+        self.feed_latency = FeedLatency(
+            self.venue_clock, has_event_times=adapter.schema.event_time_key is not None
+        )
+        self.clock_keeper = ClockKeeper(
+            self.venue_clock, adapter, self.pool, self.budget, clock, log, market_data.clock_interval_ms,
+            self.feed_latency.forget,
+        )  # fmt: skip
         self.instruments: dict[str, Instrument] = {}
         self.known: dict[str, Instrument] = {}
         self.books: dict[str, BookLike] = {}
@@ -134,6 +146,7 @@ class VenueProduct:
 
     async def _bring_up(self) -> None:
         await self.pool.start()
+        self.clock_keeper.start()
         backoff = Backoff(500, 15_000, self._random)
         while True:
             try:
@@ -320,6 +333,7 @@ class VenueProduct:
         if self._watch is not None:
             self._watch.cancel()
             await asyncio.gather(self._watch, return_exceptions=True)
+        await self.clock_keeper.stop()
         if self.trust is not None:
             await self.trust.stop()
         if self.funding_desk is not None:
@@ -335,6 +349,9 @@ class VenueProduct:
             session.tick(mono_ns)
         if self.trust is not None:
             self.trust.tick(mono_ns)
+        if self.feed_latency.look(self.books, mono_ns):
+            self.clock_keeper.doubt()
+        self.clock_keeper.tick()
 
     def suspect(self, cause: str) -> None:
         """Resynchronise every book: the process did not run for a while."""
@@ -361,12 +378,18 @@ class VenueProduct:
         if self.trust is not None:
             self.trust.on_top(top)
         known = self.tops.get(top.universal)
-        if known is None or (top.venue_utc_ns or 0) >= (known.venue_utc_ns or 0):
+        if known is None or not self._is_older(top.venue_utc_ns, known.venue_utc_ns):
             self.tops[top.universal] = top
+
+    def _is_older(self, new_ns: int | None, known_ns: int | None) -> bool:
+        """Tell whether something is old news by the venue's times; times not believed order nothing."""
+        if new_ns is None or known_ns is None or new_ns >= known_ns:
+            return False
+        return self.venue_clock.believes(new_ns) and self.venue_clock.believes(known_ns)
 
     def _on_funding(self, funding: FundingUpdate) -> None:
         known = self.funding.get(funding.universal)
-        if known is None or funding.venue_utc_ns >= known.venue_utc_ns:
+        if known is None or not self._is_older(funding.venue_utc_ns, known.venue_utc_ns):
             self.funding[funding.universal] = funding
 
     def instrument(self, universal: str) -> Instrument:
@@ -491,6 +514,12 @@ class VenueProduct:
             "budget": self.budget.usage(),
             "trust": self.trust.health() if self.trust else None,
             "listing": self.listing.health(),
+            "clock": self.venue_clock.view()
+            | {
+                "unanswered": self.clock_keeper.failed,
+                "odd_times": sum(feed.odd_times for session in self.sessions for feed in session.feeds),
+            },
+            "feed_latency_ns": self.feed_latency.view(),
             "wire_to_book_ns": summary(self.wire_to_book()),
             "not_live": [
                 {"pair": universal, "state": book.state_name, "reason": book.reason}

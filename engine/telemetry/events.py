@@ -152,6 +152,22 @@ CLOCK_MEASURED = _event(
     "offset_ms",
     "error_ms",
 )
+CLOCK_STEPPED = _event(
+    "clock.stepped",
+    "warning",
+    "The venue's clock was set, or ours stood still: two answers contradict what was known, which is dropped.",
+    "venue",
+    "product",
+    "step_ms",
+)
+CLOCK_REFUSED = _event(
+    "clock.refused",
+    "error",
+    "The venue's clock and ours are more than a day apart: one of them is wrong, its time is not used.",
+    "venue",
+    "product",
+    "offset_ms",
+)
 SESSION_CONNECTED = _event("session.connected", "info", "A connection is up.", "session", "epoch")
 SESSION_LOST = _event(
     "session.lost",

@@ -205,18 +205,32 @@ async def test_balances_and_positions_are_the_exchanges(market: Market) -> None:
             assert bench.desk.balances[asset].free == Decimal(truth["spot"][asset]["free"])
 
 
+@pytest.mark.fault("H13", "P26", "S01")
 @each_market
-async def test_a_clock_that_is_off_is_measured_not_guessed(market: Market, tmp_path: Path) -> None:
+async def test_a_venue_clock_that_is_set_is_measured_anew(market: Market, tmp_path: Path) -> None:
+    """Forwards and back again: the engine finds out by itself, and signed calls go on."""
     async with running(market, tmp_path) as bench:
-        await bench.rig.fault(
-            "clock_skew", "", venue=market.venue, count=None, duration_s=60, params={"skew_ms": 70_000}
-        )
-        while not (await bench.rig.happened()).get("clock_skew"):
-            await asyncio.sleep(0.02)
-        order = bench.rest("rest")
-        await until(lambda: order.state.is_final, what=order)
-        assert order.state is OrderState.REJECTED
-        assert "clock" in order.reason
-        await bench.desk._measure_clock(2)
-        again = bench.rest("rest")
-        await reached(again, OrderState.WORKING)
+        clock = bench.desk.venue_clock
+        for number, skew_ms in enumerate((70_000, 0), 1):
+            if skew_ms:
+                await bench.rig.fault(
+                    "clock_skew", "", venue=market.venue, count=None, params={"skew_ms": skew_ms}
+                )
+            else:
+                await bench.rig.clear()
+            refused = 0
+            while clock.steps < number or clock.is_doubtful:  # its events tell, or a stamp that it refuses
+                order = bench.rest("rest")
+                await until(lambda order=order: order.state.is_final or order.was_acked, what=order)  # type: ignore[misc]
+                assert order.state is not OrderState.REJECTED or "clock" in order.reason, order
+                refused += order.state is OrderState.REJECTED
+                await bench.cancelled(order)
+                await asyncio.sleep(0.3)
+                assert refused < 20, "the clock is not measured anew"
+            low, high = clock.bounds_ns() or (0, 0)
+            assert low <= skew_ms * 1_000_000 <= high
+            assert high - low < 500_000_000
+            assert len(bench.rig.logged("clock.stepped")) >= number
+            again = bench.rest("rest")
+            await reached(again, OrderState.WORKING)
+            await bench.cancelled(again)

@@ -52,7 +52,7 @@ class World:
 
     def attend(self, feed: Any, code: int, payload: bytes) -> None:
         assert code == Feed.AHEAD, Feed(code)
-        self.twins.hold(feed, payload, self.now, self.now)
+        self.twins.hold(feed, payload, self.now, 0)
 
     def sides(self) -> Any:
         return dict(self.venue.bids), dict(self.venue.asks)
@@ -87,7 +87,7 @@ class World:
     def deliver(self, number: int) -> None:
         queue = self.queues[number]
         if queue:
-            self.feeds[number].feed_code(queue.popleft(), 1, 1)
+            self.feeds[number].feed_code(queue.popleft(), 1)
             self.twins.drain()
             self.check()
 
@@ -153,7 +153,7 @@ def test_what_neither_brings_is_a_gap_again_once_one_is_left(
     world.now = 10
     for number in (0, 1):
         while queue := world.queues[number]:
-            world.feeds[number].feed_code(queue.popleft(), 10, 10)
+            world.feeds[number].feed_code(queue.popleft(), 10)
             world.twins.drain()
     assert world.book.is_live
     assert len(world.twins) == 2

@@ -223,7 +223,7 @@ async def test_clock_skew_is_refused_not_guessed(tmp_path: Path) -> None:
         await until(lambda: order.state.is_final, what=order)
         assert order.state is OrderState.REJECTED
         assert "clock" in order.reason
-        await bench.desk(SPOT)._measure_clock(2)
+        await bench.desk(SPOT).market.clock_keeper.measure(2)
         again = place(bench, SPOT, "rest")
         await until(lambda: again.state is OrderState.WORKING)
 
