@@ -47,22 +47,29 @@ class Rates:
 def _body(engine: Engine, rates: Rates, height: int) -> list[RenderableType]:
     rows = [row for venue in engine.venues for row in venue.quote_rows()]
     if len(rows) + ROWS_AROUND <= height:
-        return [quotes_table(rows)]
+        return [quotes_table(rows), *_errors(engine)]
     health = [venue.health() for venue in engine.venues]
     for each in health:
         each["messages_per_s"] = rates.of(f"{each['venue']}.{each['product']}", each["messages"])
-    room = max(0, height - len(health) - ROWS_AROUND)
+    room = max(0, height - len(health) - ROWS_AROUND - len(_errors(engine)))
     best = engine.markets.best_rows()
-    parts: list[RenderableType] = [venues_table(health)]
+    parts: list[RenderableType] = [venues_table(health), *_errors(engine)]
     if room > 0:
         parts += [Text(""), best_table(best[:room])]
     return parts
+
+
+def _errors(engine: Engine) -> list[RenderableType]:
+    """Return a line for each venue product that is not up: what the state is due to."""
+    lines = [f"{each.venue} {each.product.value}: {each.error}" for each in engine.venues if each.error]
+    return [Text(line, style="red", no_wrap=True, overflow="ellipsis") for line in lines]
 
 
 def _headline(engine: Engine) -> Text:
     books = sum(len(venue.books) for venue in engine.venues)
     live = sum(venue.live_books for venue in engine.venues)
     parts = [f"{live}/{books} books LIVE"]
-    parts.extend(f"{each.venue} {each.product.value}: {each.error}" for each in engine.venues if each.error)
+    if engine.sim_trouble:
+        parts.append(engine.sim_trouble)
     parts.append("Ctrl-C stops")
     return Text("   ".join(parts), style="bold" if live == books else "yellow")

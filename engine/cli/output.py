@@ -83,7 +83,7 @@ def venues_table(rows: list[dict[str, Any]]) -> Table:
         result.add_row(
             row["venue"],
             row["product"],
-            f"[{colour}]{row['state']}[/]" + (f" [dim]{row['error'][:60]}[/]" if row["error"] else ""),
+            f"[{colour}]{row['state']}[/]",
             f"{row['live']}/{row['books']}",
             f"{row['messages_per_s']:.0f}",
             *(str(row[key]) for key in ("gaps", "resyncs", "reconnects")),
@@ -208,6 +208,8 @@ def print_status(status: dict[str, Any]) -> None:
         f"engine {status['version']} ({status['instance']}, pid {status['pid']}) {word}, up "
         f"{age_text(status['uptime_s'] * 1000)}, kernel {status['kernel']}, stalls {status['stalls']}"
     )
+    if status["sim_trouble"]:
+        out.print(f"[red]{status['sim_trouble']}[/]")
     right = ("live", "messages", "reconnects", "gaps", "resyncs", "rejected", "p50 us", "p99 us")
     rows = table("venue", "product", "state", *right, "fullest budget", right=right)
     for venue in status["venues"]:

@@ -26,7 +26,7 @@ from engine.session.resubscriber import Resubscriber
 from engine.session.snapshots import SnapshotDesk
 from engine.telemetry import events
 from engine.telemetry.histogram import Histogram, merge
-from engine.telemetry.log import EventLog
+from engine.telemetry.log import EventLog, redact
 from engine.transport.reconnect import ConnectionBudget
 from engine.transport.websocket import SessionDown
 from engine.venues.base import ConnectionPlan, MarketDataAdapter
@@ -50,6 +50,7 @@ class MarketSession:
     Attributes:
         on_live: told of a book that became LIVE.
         promotions: how often a follower took the lead.
+        trouble: why no connection serves; empty while one does.
     """
 
     def __init__(
@@ -95,6 +96,7 @@ class MarketSession:
         self.promotions = 0
         self._owner = LinkOwner(self._up, self._ready, self._down, self._attend, self._leaving)
         self.leader: MarketLink | None = None
+        self.trouble = ""
         self.links = [self._new_link()]
         if has_twins:
             self.links.append(self._new_link())
@@ -181,7 +183,7 @@ class MarketSession:
     def _ready(self, link: MarketLink) -> None:
         if self.leader is not None and self.leader is not link and self.leader.is_ready:
             return  # it follows
-        self.leader = link
+        self.leader, self.trouble = link, ""
         for sync in self._syncs.values():
             assert link.feed is not None
             sync.use(link.feed)
@@ -195,6 +197,7 @@ class MarketSession:
             else:
                 self._promote(follower, f"connection lost: {event.reason}")
         if self.leader is None:
+            self.trouble = redact(event.reason)
             for sync in self._syncs.values():
                 sync.lost(f"connection lost: {event.reason}")
         self._gone(link)

@@ -63,6 +63,7 @@ class Engine:
         self.venues: list[VenueProduct] = []
         self.markets = Markets(config)
         self.sim: SimulatedExchange | None = None
+        self.sim_trouble = ""
         self.started_mono_ns = self.clock.mono_ns()
         self.is_ready = False
         self._with_control = with_control
@@ -365,10 +366,12 @@ class Engine:
         while True:
             code = await self.sim.watch()
             self.log.emit(events.SIM_LOST, exit_code=code)
+            self.sim_trouble = f"the simulated exchange ended (exit code {code}), starting it again"
             while True:
                 await asyncio.sleep(1.0)
                 try:
                     await self.sim.restart(self.config.sim, tuple(self.sim.endpoints))
+                    self.sim_trouble = ""
                     break
                 except ConfigError as error:
                     self.log.emit(events.TASK_FAILED, task="embedded exchange", error=str(error), retry_s=1.0)
@@ -532,6 +535,7 @@ class Engine:
             "stalls": self.stalls,
             "log_lines_dropped": self.log.dropped,
             "events": self.log.counts,
+            "sim_trouble": self.sim_trouble,
             "venues": [venue.health() for venue in self.venues],
             "recorder": self.recorder.stats() if self.recorder else None,
             "trading": [desk.view() for desk in self.desks],

@@ -114,8 +114,7 @@ class VenueProduct:
         self._recorder = recorder
         self._has_complete_tops = has_complete_tops
         self.trust: BookTrust | None = None
-        self.state = "starting"
-        self.error = ""
+        self._state, self._error = "starting", ""
         self.is_listed = asyncio.Event()
         self.on_listed: Callable[[VenueProduct], None] | None = None
         self.on_replaced: Callable[[VenueProduct, Instrument], None] | None = None
@@ -141,8 +140,8 @@ class VenueProduct:
     def _brought_up(self, task: asyncio.Task[None]) -> None:
         """Nothing may end silently: an error that nobody expected is shown and the venue stays down."""
         if not task.cancelled() and (error := task.exception()) is not None:
-            self.state, self.error = "failed", f"{type(error).__name__}: {error}"[:300]
-            self._log.emit(events.TASK_FAILED, task=task.get_name(), error=self.error, retry_s=None)
+            self._state, self._error = "failed", f"{type(error).__name__}: {error}"[:300]
+            self._log.emit(events.TASK_FAILED, task=task.get_name(), error=self._error, retry_s=None)
 
     async def _bring_up(self) -> None:
         await self.pool.start()
@@ -153,20 +152,20 @@ class VenueProduct:
                 listing = await self._listing()
                 break
             except (NotSent, Unanswered, ProtocolViolation) as error:
-                self.state, self.error = "down", str(error)[:200]
+                self._state, self._error = "down", str(error)[:200]
                 pause = max(backoff.next_ms(), 200)
                 self._log.emit(
                     events.VENUE_FAILED,
                     venue=self.venue,
                     product=self.product.value,
-                    error=self.error,
+                    error=self._error,
                     retry_s=pause / 1000,
                 )
                 await asyncio.sleep(pause / 1000)
         self._take_listing(listing)
         if self.on_listed is not None:
             self.on_listed(self)
-        self.state, self.error = "up", ""
+        self._state, self._error = "up", ""
         self.is_listed.set()
         self._open_sessions()
         self.listing.rest()
@@ -400,6 +399,20 @@ class VenueProduct:
             hint = f"; did you mean {', '.join(near)}?" if near else ""
             raise InstrumentUnknown(f"{self.venue} {self.product.value} does not serve {universal}{hint}")
         return found
+
+    @property
+    def state(self) -> str:
+        """Return ``starting``, ``up``, ``partly up``, ``down`` or ``failed``: as its connections are."""
+        cut = sum(bool(session.trouble) for session in self.sessions)
+        if self._state != "up" or not cut:
+            return self._state
+        return "down" if cut == len(self.sessions) else "partly up"
+
+    @property
+    def error(self) -> str:
+        """Return what keeps it from being up; empty when it is."""
+        cut = (f"{each.plan.name}: {each.trouble}" for each in self.sessions if each.trouble)
+        return self._error or next(cut, "")[:200]
 
     @property
     def messages(self) -> int:

@@ -23,7 +23,7 @@ def venue(**changed: Any) -> dict[str, Any]:
 def status(*venues: dict[str, Any]) -> dict[str, Any]:
     return {
         "version": "0.1.0", "instance": "te1", "pid": 7, "ready": True, "uptime_s": 33.0,
-        "kernel": "compiled", "stalls": 0, "venues": list(venues), "trading": [], "orders": None,
+        "kernel": "compiled", "stalls": 0, "sim_trouble": "", "venues": list(venues), "trading": [], "orders": None,
     }  # fmt: skip
 
 
