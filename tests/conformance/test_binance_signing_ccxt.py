@@ -8,9 +8,7 @@ order id), so its signing function is given our parameters instead, and its mess
 
 from __future__ import annotations
 
-import asyncio
 import datetime
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -26,6 +24,7 @@ from engine.venues.base import Credentials, HttpRequest, Secret
 from engine.venues.binance.adapter import BinanceTrading
 from engine.venues.binance.endpoints import LIVE
 from engine.venues.binance.instruments import decode_listing
+from tests.conformance.caught import Request, Sent, caught, caught_request, order_on
 
 pytestmark = [
     pytest.mark.conformance,
@@ -45,14 +44,6 @@ SECRETS = {
     "-----END PRIVATE KEY-----\n",
 }
 UNIFIED = {Product.SPOT: "BTC/USDT", Product.PERP: "BTC/USDT:USDT"}
-
-
-class Sent(Exception):
-    """Carries what ccxt was about to send out of its call."""
-
-    def __init__(self, *what: Any) -> None:
-        super().__init__("caught before it was sent")
-        self.what = what
 
 
 class Pair:
@@ -86,16 +77,9 @@ class Pair:
             product, LIVE[product], Credentials(Secret(KEY), Secret(secret)), self.known, RECV_WINDOW_MS
         )
 
-    def rest(self, method: str, *arguments: Any) -> tuple[str, str, str, dict[str, str]]:
-        """Return (method, target, body, headers) that ccxt would send."""
-
-        async def fetch(url: str, method: str = "GET", headers: Any = None, body: Any = None) -> None:
-            raise Sent(method, url, headers, body)
-
-        self.ccxt.fetch = fetch
-        verb, url, headers, body = self._caught(lambda: getattr(self.ccxt, method)(*arguments))
-        parts = urlsplit(url)
-        return verb, parts.path + (f"?{parts.query}" if parts.query else ""), body or "", headers
+    def rest(self, method: str, *arguments: Any) -> Request:
+        """Return the request that ccxt would send."""
+        return caught_request(NOW, self.ccxt, method, *arguments)
 
     def socket(self, method: str, *arguments: Any) -> tuple[str, dict[str, Any]]:
         """Return (url, message) that ccxt would send on its order-entry connection."""
@@ -104,19 +88,8 @@ class Pair:
             raise Sent(url, message)
 
         self.ccxt.watch = watch
-        url, message = self._caught(lambda: getattr(self.ccxt, method)(*arguments))
+        url, message = caught(NOW, lambda: getattr(self.ccxt, method)(*arguments))
         return url, message
-
-    def _caught(self, call: Callable[[], Any]) -> tuple[Any, ...]:
-        async def run() -> tuple[Any, ...]:
-            try:
-                await call()
-            except Sent as sent:
-                return sent.what
-            raise AssertionError("ccxt sent nothing")
-
-        with time_machine.travel(NOW, tick=False):
-            return asyncio.run(run())
 
 
 @pytest.fixture(params=list(Product), ids=lambda product: product.value, scope="module")
@@ -131,16 +104,7 @@ def pair(request: pytest.FixtureRequest, product: Product) -> Pair:
 
 
 def order(pair: Pair, **changes: Any) -> NewOrder:
-    values: dict[str, Any] = {
-        "venue": "binance",
-        "universal": pair.btc.universal,
-        "client_order_id": "te1-1",
-        "side": Side.BUY,
-        "order_type": OrderType.LIMIT,
-        "qty": pair.btc.lot_size * 125,
-        "price": pair.btc.tick_size * 500_000,
-    }
-    return NewOrder(**(values | changes))
+    return order_on("binance", pair.btc, **{"client_order_id": "te1-1"} | changes)
 
 
 def numbers(pair: Pair, wish: NewOrder) -> tuple[float, float | None]:
@@ -148,7 +112,7 @@ def numbers(pair: Pair, wish: NewOrder) -> tuple[float, float | None]:
     return float(pair.btc.qty(wish.qty)), price
 
 
-def assert_same(ours: HttpRequest, theirs: tuple[str, str, str, dict[str, str]]) -> None:
+def assert_same(ours: HttpRequest, theirs: Request) -> None:
     verb, target, body, headers = theirs
     assert (ours.method, ours.target, ours.body.decode()) == (verb, target, body)
     sent = dict(line.split(": ", 1) for line in ours.headers.decode().splitlines())

@@ -11,9 +11,7 @@ from typing import Any
 
 import pytest
 
-from engine.sim.config import load
-from engine.sim.ports import Settings
-from engine.sim.server import SimServer
+from tests.conformance.running_sim import account_of, addresses_of, running_sim
 
 pytestmark = [
     pytest.mark.conformance,
@@ -29,15 +27,12 @@ DEADLINE_S = 60.0
 
 async def outcome(product: str) -> Any:
     """Return what the SDK's program printed, and the exchange's own orders of the account."""
-    server = SimServer(load(ROOT / "config" / "sim.toml", ["bitmart"]), seed=3, rate=200, settings=Settings())
-    await server.start()
-    try:
-        venue = server.addresses["bitmart"]
-        assert isinstance(venue, dict)
-        account = server.exchanges["bitmart"].account_named("alice")
-        assert account is not None
-        where = [venue[product][name] for name in ("rest", "ws_public", "ws_private")]
-        keys = [account.api_key, account.secret, account.passphrase]
+    async with running_sim("bitmart") as server:
+        where = [
+            addresses_of(server, "bitmart", product)[name] for name in ("rest", "ws_public", "ws_private")
+        ]
+        own = account_of(server, "bitmart")
+        keys = [own.api_key, own.secret, own.passphrase]
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-W", "ignore", str(CLIENT), product, *where, *keys,
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
@@ -51,8 +46,6 @@ async def outcome(product: str) -> Any:
         assert process.returncode == 0, complaints.decode()
         (order,) = server.exchanges["bitmart"].orders
         return json.loads(printed), order
-    finally:
-        await server.stop()
 
 
 async def test_spot() -> None:

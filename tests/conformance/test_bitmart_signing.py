@@ -26,6 +26,7 @@ from engine.venues.bitmart.adapter import BitmartTrading
 from engine.venues.bitmart.endpoints import LIVE
 from engine.venues.bitmart.instruments import decode_listing
 from engine.venues.bitmart.signing import BitmartSigner
+from tests.conformance.caught import order_on
 
 pytestmark = [
     pytest.mark.conformance,
@@ -125,16 +126,7 @@ def assert_alike(ours: HttpRequest, theirs: Sent, own: tuple[str, ...] = ()) -> 
 
 
 def wish(instrument: Instrument, **changes: Any) -> NewOrder:
-    values: dict[str, Any] = {
-        "venue": "bitmart",
-        "universal": instrument.universal,
-        "client_order_id": "te11",
-        "side": Side.BUY,
-        "order_type": OrderType.LIMIT,
-        "qty": instrument.lot_size * 125,
-        "price": instrument.tick_size * 500_000,
-    }
-    return NewOrder(**(values | changes))
+    return order_on("bitmart", instrument, **changes)
 
 
 @pytest.mark.parametrize(

@@ -2,65 +2,45 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from decimal import Decimal as D
-from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
-import aiohttp
 import pytest
 
-from engine.sim.config import load
-from engine.sim.ports import Settings
 from engine.sim.server import SimServer
+from tests.conformance.ccxt_rig import (
+    PRODUCTS,
+    assert_stories_are_whole,
+    assert_trades_and_tickers_come,
+    assert_watched_book_is_true,
+    price_below,
+    swapped,
+    under_test,
+    until,
+)
+from tests.conformance.running_sim import account_of, addresses_of, running_sim
 
 pytestmark = [
     pytest.mark.conformance,
     # ccxt and the libraries it brings are not ours to keep free of warnings
     pytest.mark.filterwarnings("default"),
 ]
-ROOT = Path(__file__).resolve().parents[2]
-DEADLINE_S = 30.0
-SYMBOLS = {"spot": "BTC/USDT", "perp": "BTC/USDT:USDT"}
-
-
-@pytest.fixture(scope="module")
-def ccxt() -> Any:
-    """Return ccxt with its socket half, imported once: it loads every exchange there is."""
-    return pytest.importorskip("ccxt.pro", reason="ccxt is not installed (the conformance extra brings it)")
 
 
 @pytest.fixture
 async def server() -> AsyncIterator[SimServer]:
-    config = load(ROOT / "config" / "sim.toml", ["binance"])
-    running = SimServer(config, seed=3, rate=200, settings=Settings())
-    await running.start()
-    yield running
-    await running.stop()
-
-
-def addresses(server: SimServer, product: str) -> dict[str, str]:
-    venue = server.addresses["binance"]
-    assert isinstance(venue, dict)
-    return dict(venue[product])
-
-
-def swapped(url: str, base: str) -> str:
-    """Return ``url`` at another scheme and host, its path kept."""
-    target = urlsplit(base)
-    return urlsplit(url)._replace(scheme=target.scheme, netloc=target.netloc).geturl()
+    async with running_sim("binance") as running:
+        yield running
 
 
 def client(ccxt: Any, server: SimServer, product: str, **options: Any) -> Any:
     """Return a ccxt exchange for the product, by address override alone."""
-    account = server.exchanges["binance"].account_named("alice")
-    assert account is not None
+    account = account_of(server, "binance")
     kind = ccxt.binance if product == "spot" else ccxt.binanceusdm
     made = kind({"apiKey": account.api_key, "secret": account.secret, "options": options})
-    spot, perp = addresses(server, "spot"), addresses(server, "perp")
+    spot, perp = addresses_of(server, "binance", "spot"), addresses_of(server, "binance", "perp")
     api = made.urls["api"]
     for name, url in api.items():
         if isinstance(url, str):
@@ -76,26 +56,10 @@ def client(ccxt: Any, server: SimServer, product: str, **options: Any) -> Any:
     return made
 
 
-@pytest.fixture(params=["spot", "perp"])
+@pytest.fixture(params=PRODUCTS)
 async def exchange(request: pytest.FixtureRequest, ccxt: Any, server: SimServer) -> AsyncIterator[Any]:
-    made = client(ccxt, server, request.param)
-    made.product_under_test = request.param
-    made.market_under_test = SYMBOLS[request.param]
-    try:
-        await made.load_markets()
+    async with under_test(client(ccxt, server, request.param), request.param) as made:
         yield made
-    finally:
-        await made.close()
-
-
-async def until(ask: Callable[[], Awaitable[Any]], fits: Callable[[Any], bool]) -> Any:
-    """Ask until the answer fits."""
-    async with asyncio.timeout(DEADLINE_S):
-        while True:
-            answer = await ask()
-            if fits(answer):
-                return answer
-            await asyncio.sleep(0)
 
 
 # -- REST ------------------------------------------------------------------------------------------
@@ -161,8 +125,7 @@ async def test_a_market_order_moves_balance_and_position(exchange: Any, server: 
     order = await exchange.create_order(exchange.market_under_test, "market", "buy", 0.05)
     assert (order["status"], order["filled"]) == ("closed", 0.05)
     after = await exchange.fetch_balance()
-    account = server.exchanges["binance"].account_named("alice")
-    assert account is not None
+    account = account_of(server, "binance")
     wallet = account.balance(exchange.product_under_test, "USDT").total
     assert after["total"]["USDT"] == pytest.approx(float(wallet), abs=1.0)
     assert after["total"]["USDT"] < before["total"]["USDT"]
@@ -181,8 +144,7 @@ async def test_a_market_order_moves_balance_and_position(exchange: Any, server: 
 async def test_refusals_are_recognised(exchange: Any, ccxt: Any, server: SimServer) -> None:
     book = await exchange.fetch_order_book(exchange.market_under_test, 5)
     best = book["bids"][0][0]
-    account = server.exchanges["binance"].account_named("alice")
-    assert account is not None
+    account = account_of(server, "binance")
     account.balance(exchange.product_under_test, "USDT").free = D(10)
     with pytest.raises(ccxt.OrderNotFound):
         await exchange.cancel_order("999999999", exchange.market_under_test)
@@ -202,74 +164,28 @@ async def test_refusals_are_recognised(exchange: Any, ccxt: Any, server: SimServ
 # -- streams ---------------------------------------------------------------------------------------
 
 
-async def truth_at(server: SimServer, product: str, sequence: int) -> Any:
-    url = f"{server.addresses['admin']}/truth/book"
-    query = {"venue": "binance", "product": product, "symbol": "BTCUSDT", "at": str(sequence)}
-    async with aiohttp.ClientSession() as session, session.get(url, params=query) as reply:
-        return await reply.json() if reply.status == 200 else None
-
-
 async def test_the_watched_book_equals_the_truth_at_its_nonce(exchange: Any, server: SimServer) -> None:
-    compared = 0
-    async with asyncio.timeout(DEADLINE_S):
-        while compared < 10:
-            book = await exchange.watch_order_book(exchange.market_under_test)
-            # the book goes on living while the truth is asked for
-            nonce, ours = book["nonce"], {side: _exact(book[side]) for side in ("bids", "asks")}
-            truth = await truth_at(server, exchange.product_under_test, nonce)
-            if truth is None:
-                continue
-            assert ours == {side: _exact(truth[side]) for side in ("bids", "asks")}
-            compared += 1
-
-
-def _exact(rows: Any) -> list[tuple[D, D]]:
-    """Return the best levels as decimals, as deep as a snapshot reaches."""
-    return [(D(str(row[0])), D(str(row[1]))) for row in rows[:900]]
+    # as deep as a snapshot reaches
+    await assert_watched_book_is_true(exchange, server, "binance", "BTCUSDT", 900, D(1))
 
 
 async def test_watched_trades_and_tickers(exchange: Any) -> None:
-    trades = await asyncio.wait_for(exchange.watch_trades(exchange.market_under_test), DEADLINE_S)
-    assert trades[-1]["symbol"] == exchange.market_under_test
-    tops = await asyncio.wait_for(exchange.watch_bids_asks([exchange.market_under_test]), DEADLINE_S)
-    assert tops[exchange.market_under_test]["bid"] < tops[exchange.market_under_test]["ask"]
-    ticker = await asyncio.wait_for(exchange.watch_ticker(exchange.market_under_test), DEADLINE_S)
-    assert ticker["last"] > 0
+    await assert_trades_and_tickers_come(exchange)
 
 
 async def test_watched_orders_tell_the_whole_story(exchange: Any) -> None:
-    stories: dict[str, list[str]] = {}
+    price = await price_below(exchange)
 
-    async def listen() -> None:
-        while True:
-            for row in await exchange.watch_orders(exchange.market_under_test):
-                stories.setdefault(row["clientOrderId"], []).append(row["status"])
+    async def place(name: str) -> Any:
+        return await exchange.create_order(
+            exchange.market_under_test, "limit", "buy", 0.01, price, {"newClientOrderId": name}
+        )
 
-    listener = asyncio.create_task(listen())
-    try:
-        book = await exchange.fetch_order_book(exchange.market_under_test, 5)
-        price = float(exchange.price_to_precision(exchange.market_under_test, book["bids"][0][0] * 0.97))
-        number = 0
-
-        async def attempt() -> bool:
-            nonlocal number
-            number += 1
-            name = f"story{number}"
-            order = await exchange.create_order(
-                exchange.market_under_test, "limit", "buy", 0.01, price, {"newClientOrderId": name}
-            )
-            await exchange.cancel_order(order["id"], exchange.market_under_test)
-            await asyncio.sleep(0.1)
-            return "open" in stories.get(name, []) and "canceled" in stories.get(name, [])
-
-        await until(attempt, bool)
-    finally:
-        listener.cancel()
+    await assert_stories_are_whole(exchange, place)
 
 
 async def test_orders_over_the_websocket_api(exchange: Any) -> None:
-    book = await exchange.fetch_order_book(exchange.market_under_test, 5)
-    price = float(exchange.price_to_precision(exchange.market_under_test, book["bids"][0][0] * 0.97))
+    price = await price_below(exchange)
     order = await exchange.create_order_ws(exchange.market_under_test, "limit", "buy", 0.01, price)
     assert order["status"] == "open"
     found = await exchange.fetch_order_ws(order["id"], exchange.market_under_test)

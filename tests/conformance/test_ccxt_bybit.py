@@ -4,91 +4,60 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from decimal import Decimal as D
-from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 
 from engine.sim.bybit.wire import BybitWire
-from engine.sim.config import load
-from engine.sim.ports import Settings
 from engine.sim.server import SimServer
+from tests.conformance.ccxt_rig import (
+    DEADLINE_S,
+    PRODUCTS,
+    assert_trades_and_tickers_come,
+    price_below,
+    swapped,
+    under_test,
+    until,
+)
+from tests.conformance.running_sim import account_of, addresses_of, running_sim
 
 pytestmark = [
     pytest.mark.conformance,
     # ccxt and the libraries it brings are not ours to keep free of warnings
     pytest.mark.filterwarnings("default"),
 ]
-ROOT = Path(__file__).resolve().parents[2]
-DEADLINE_S = 30.0
 CATEGORIES = {"spot": "spot", "perp": "linear"}
-SYMBOLS = {"spot": "BTC/USDT", "perp": "BTC/USDT:USDT"}
 DEPTH = 50
-
-
-@pytest.fixture(scope="module")
-def ccxt() -> Any:
-    """Return ccxt with its socket half, imported once: it loads every exchange there is."""
-    return pytest.importorskip("ccxt.pro", reason="ccxt is not installed (the conformance extra brings it)")
 
 
 @pytest.fixture
 async def server() -> AsyncIterator[SimServer]:
-    config = load(ROOT / "config" / "sim.toml", ["bybit"])
-    running = SimServer(config, seed=3, rate=200, settings=Settings())
-    await running.start()
-    yield running
-    await running.stop()
+    async with running_sim("bybit") as running:
+        yield running
 
 
 def moved(urls: Any, rest: str, sockets: str) -> Any:
     """Return ccxt's tree of addresses at another scheme and host, paths kept."""
     if isinstance(urls, dict):
         return {name: moved(url, rest, sockets) for name, url in urls.items()}
-    base = urlsplit(sockets if urls.startswith("ws") else rest)
-    return urlsplit(urls)._replace(scheme=base.scheme, netloc=base.netloc).geturl()
+    return swapped(urls, sockets if urls.startswith("ws") else rest)
 
 
 def client(ccxt: Any, server: SimServer, product: str) -> Any:
     """Return a ccxt exchange by address override alone."""
-    account = server.exchanges["bybit"].account_named("alice")
-    assert account is not None
+    account = account_of(server, "bybit")
     made = ccxt.bybit({"apiKey": account.api_key, "secret": account.secret})
-    venue = server.addresses["bybit"]
-    assert isinstance(venue, dict)
-    made.urls["api"] = moved(made.urls["api"], venue[product]["rest"], venue[product]["ws_public"])
+    where = addresses_of(server, "bybit", product)
+    made.urls["api"] = moved(made.urls["api"], where["rest"], where["ws_public"])
     return made
 
 
-@pytest.fixture(params=["spot", "perp"])
+@pytest.fixture(params=PRODUCTS)
 async def exchange(request: pytest.FixtureRequest, ccxt: Any, server: SimServer) -> AsyncIterator[Any]:
-    made = client(ccxt, server, request.param)
-    made.product_under_test = request.param
-    made.market_under_test = SYMBOLS[request.param]
-    try:
-        await made.load_markets()
+    async with under_test(client(ccxt, server, request.param), request.param) as made:
         yield made
-    finally:
-        await made.close()
-
-
-async def until(ask: Callable[[], Awaitable[Any]], fits: Callable[[Any], bool]) -> Any:
-    """Ask until the answer fits."""
-    async with asyncio.timeout(DEADLINE_S):
-        while True:
-            answer = await ask()
-            if fits(answer):
-                return answer
-            await asyncio.sleep(0)
-
-
-async def price_below(exchange: Any, share: float = 0.97) -> float:
-    """Return a price on the tick grid at which a buy rests."""
-    book = await exchange.fetch_order_book(exchange.market_under_test, 5)
-    return float(exchange.price_to_precision(exchange.market_under_test, book["bids"][0][0] * share))
 
 
 # -- REST ------------------------------------------------------------------------------------------
@@ -168,8 +137,7 @@ async def test_a_market_order_moves_balance_and_position(exchange: Any, server: 
     closed = await exchange.fetch_closed_order(order["id"], symbol)
     assert closed["status"] == "closed"
     after = await exchange.fetch_balance()
-    account = server.exchanges["bybit"].account_named("alice")
-    assert account is not None
+    account = account_of(server, "bybit")
     wallet = account.balance("spot", "USDT").total
     assert after["total"]["USDT"] == pytest.approx(float(wallet), abs=50.0)
     assert after["total"]["USDT"] < before["total"]["USDT"]
@@ -191,8 +159,7 @@ async def test_a_market_order_moves_balance_and_position(exchange: Any, server: 
 
 async def test_refusals_are_recognised(exchange: Any, ccxt: Any, server: SimServer) -> None:
     symbol, best = exchange.market_under_test, await price_below(exchange, 1.0)
-    account = server.exchanges["bybit"].account_named("alice")
-    assert account is not None
+    account = account_of(server, "bybit")
     for balance in account.balances["spot"].values():
         balance.free = D(10)
     with pytest.raises((ccxt.OrderNotFound, ccxt.InvalidOrder)):
@@ -233,13 +200,7 @@ async def test_the_watched_book_equals_the_truth(exchange: Any, server: SimServe
 
 
 async def test_watched_trades_and_tickers(exchange: Any) -> None:
-    symbol = exchange.market_under_test
-    trades = await asyncio.wait_for(exchange.watch_trades(symbol), DEADLINE_S)
-    assert trades[-1]["symbol"] == symbol
-    tops = await asyncio.wait_for(exchange.watch_bids_asks([symbol]), DEADLINE_S)
-    assert tops[symbol]["bid"] < tops[symbol]["ask"]
-    ticker = await asyncio.wait_for(exchange.watch_ticker(symbol), DEADLINE_S)
-    assert ticker["last"] > 0
+    await assert_trades_and_tickers_come(exchange)
 
 
 async def test_watched_orders_and_fills_tell_the_whole_story(exchange: Any) -> None:

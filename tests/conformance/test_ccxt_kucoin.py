@@ -7,64 +7,46 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from decimal import Decimal as D
-from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
-import aiohttp
 import pytest
 
-from engine.sim.config import load
-from engine.sim.ports import Settings
 from engine.sim.server import SimServer
+from tests.conformance.ccxt_rig import (
+    DEADLINE_S,
+    PRODUCTS,
+    assert_stories_are_whole,
+    assert_trades_and_tickers_come,
+    assert_watched_book_is_true,
+    price_below,
+    swapped,
+    under_test,
+    until,
+)
+from tests.conformance.running_sim import account_of, addresses_of, running_sim
 
 pytestmark = [
     pytest.mark.conformance,
     # ccxt and the libraries it brings are not ours to keep free of warnings
     pytest.mark.filterwarnings("default"),
 ]
-ROOT = Path(__file__).resolve().parents[2]
-DEADLINE_S = 30.0
-SYMBOLS = {"spot": "BTC/USDT", "perp": "BTC/USDT:USDT"}
 IDS = {"spot": "BTC-USDT", "perp": "XBTUSDTM"}
 AMOUNTS = {"spot": 0.01, "perp": 10}
 
 
-@pytest.fixture(scope="module")
-def ccxt() -> Any:
-    """Return ccxt with its socket half, imported once: it loads every exchange there is."""
-    return pytest.importorskip("ccxt.pro", reason="ccxt is not installed (the conformance extra brings it)")
-
-
 @pytest.fixture
 async def server() -> AsyncIterator[SimServer]:
-    config = load(ROOT / "config" / "sim.toml", ["kucoin"])
-    running = SimServer(config, seed=3, rate=200, settings=Settings())
-    await running.start()
-    yield running
-    await running.stop()
-
-
-def addresses(server: SimServer, product: str) -> dict[str, str]:
-    venue = server.addresses["kucoin"]
-    assert isinstance(venue, dict)
-    return dict(venue[product])
-
-
-def swapped(url: str, base: str) -> str:
-    """Return ``url`` at another scheme and host, its path kept."""
-    target = urlsplit(base)
-    return urlsplit(url)._replace(scheme=target.scheme, netloc=target.netloc).geturl()
+    async with running_sim("kucoin") as running:
+        yield running
 
 
 def client(ccxt: Any, server: SimServer, name: str = "alice") -> Any:
     """Return a ccxt exchange by address override alone."""
-    account = server.exchanges["kucoin"].account_named(name)
-    assert account is not None
+    account = account_of(server, "kucoin", name)
     made = ccxt.kucoin({"apiKey": account.api_key, "secret": account.secret, "password": account.passphrase})
-    spot, perp = addresses(server, "spot"), addresses(server, "perp")
+    spot, perp = addresses_of(server, "kucoin", "spot"), addresses_of(server, "kucoin", "perp")
     api = made.urls["api"]
     for key, url in api.items():
         if isinstance(url, str):
@@ -73,33 +55,10 @@ def client(ccxt: Any, server: SimServer, name: str = "alice") -> Any:
     return made
 
 
-@pytest.fixture(params=["spot", "perp"])
+@pytest.fixture(params=PRODUCTS)
 async def exchange(request: pytest.FixtureRequest, ccxt: Any, server: SimServer) -> AsyncIterator[Any]:
-    made = client(ccxt, server)
-    made.product_under_test = request.param
-    made.market_under_test = SYMBOLS[request.param]
-    made.amount_under_test = AMOUNTS[request.param]
-    try:
-        await made.load_markets()
+    async with under_test(client(ccxt, server), request.param, amount=AMOUNTS[request.param]) as made:
         yield made
-    finally:
-        await made.close()
-
-
-async def until(ask: Callable[[], Awaitable[Any]], fits: Callable[[Any], bool]) -> Any:
-    """Ask until the answer fits."""
-    async with asyncio.timeout(DEADLINE_S):
-        while True:
-            answer = await ask()
-            if fits(answer):
-                return answer
-            await asyncio.sleep(0)
-
-
-async def low_price(exchange: Any) -> float:
-    """Return a price three percent below the best bid."""
-    book = await exchange.fetch_order_book(exchange.market_under_test, 20)
-    return float(exchange.price_to_precision(exchange.market_under_test, book["bids"][0][0] * 0.97))
 
 
 def params(exchange: Any, **more: Any) -> dict[str, Any]:
@@ -142,7 +101,11 @@ async def test_book_trades_tickers_and_candles(exchange: Any) -> None:
 
 
 async def test_an_order_from_birth_to_cancel(exchange: Any) -> None:
-    market, price, amount = exchange.market_under_test, await low_price(exchange), exchange.amount_under_test
+    market, price, amount = (
+        exchange.market_under_test,
+        await price_below(exchange),
+        exchange.amount_under_test,
+    )
     order = await exchange.create_order(
         market, "limit", "buy", amount, price, params(exchange, clientOrderId="mine-1", postOnly=True)
     )
@@ -165,7 +128,11 @@ async def test_an_order_from_birth_to_cancel(exchange: Any) -> None:
 
 
 async def test_cancelling_by_client_order_id_and_all(exchange: Any) -> None:
-    market, price, amount = exchange.market_under_test, await low_price(exchange), exchange.amount_under_test
+    market, price, amount = (
+        exchange.market_under_test,
+        await price_below(exchange),
+        exchange.amount_under_test,
+    )
     for name in ("one", "two", "three"):
         await exchange.create_order(
             market, "limit", "buy", amount, price, params(exchange, clientOrderId=name)
@@ -189,8 +156,7 @@ async def test_a_market_order_moves_balance_and_position(exchange: Any, server: 
     found = await exchange.fetch_order(order["id"], market)
     assert (found["status"], found["filled"]) == ("closed", amount)
     after = await exchange.fetch_balance(kind)
-    account = server.exchanges["kucoin"].account_named("alice")
-    assert account is not None
+    account = account_of(server, "kucoin")
     wallet = account.balance(product, "USDT").total
     assert after["total"]["USDT"] == pytest.approx(float(wallet), abs=5.0)
     assert after["total"]["USDT"] < before["total"]["USDT"]
@@ -208,9 +174,8 @@ async def test_a_market_order_moves_balance_and_position(exchange: Any, server: 
 
 async def test_refusals_are_recognised(exchange: Any, ccxt: Any, server: SimServer) -> None:
     product, market = exchange.product_under_test, exchange.market_under_test
-    price, amount = await low_price(exchange), exchange.amount_under_test
-    account = server.exchanges["kucoin"].account_named("alice")
-    assert account is not None
+    price, amount = await price_below(exchange), exchange.amount_under_test
+    account = account_of(server, "kucoin")
     account.balance(product, "USDT").free = D(10)
     gone = "674300010000000000000000" if product == "spot" else "400001000000000000"
     with pytest.raises(ccxt.BaseError, match=r"order_not_exist|100004"):
@@ -225,69 +190,26 @@ async def test_refusals_are_recognised(exchange: Any, ccxt: Any, server: SimServ
 # -- streams ---------------------------------------------------------------------------------------
 
 
-async def truth_at(server: SimServer, product: str, sequence: int) -> Any:
-    url = f"{server.addresses['admin']}/truth/book"
-    query = {"venue": "kucoin", "product": product, "symbol": IDS[product], "at": str(sequence)}
-    async with aiohttp.ClientSession() as session, session.get(url, params=query) as reply:
-        return await reply.json() if reply.status == 200 else None
-
-
 async def test_the_watched_book_equals_the_truth_at_its_nonce(exchange: Any, server: SimServer) -> None:
-    product, compared = exchange.product_under_test, 0
+    product = exchange.product_under_test
     unit = D("0.001") if product == "perp" else D(1)
-    async with asyncio.timeout(DEADLINE_S):
-        while compared < 10:
-            book = await exchange.watch_order_book(exchange.market_under_test)
-            # the book goes on living while the truth is asked for
-            nonce, ours = book["nonce"], {side: _exact(book[side], unit) for side in ("bids", "asks")}
-            truth = await truth_at(server, product, nonce)
-            if truth is None:
-                continue
-            assert ours == {side: _exact(truth[side], D(1)) for side in ("bids", "asks")}
-            compared += 1
-
-
-def _exact(rows: Any, unit: D) -> list[tuple[D, D]]:
-    """Return the best levels as decimals in base units, as deep as a snapshot reaches."""
-    return [(D(str(row[0])), (D(str(row[1])) * unit).normalize()) for row in rows[:900]]
+    # as deep as a snapshot reaches
+    await assert_watched_book_is_true(exchange, server, "kucoin", IDS[product], 900, unit)
 
 
 async def test_watched_trades_and_tickers(exchange: Any) -> None:
-    trades = await asyncio.wait_for(exchange.watch_trades(exchange.market_under_test), DEADLINE_S)
-    assert trades[-1]["symbol"] == exchange.market_under_test
-    tops = await asyncio.wait_for(exchange.watch_bids_asks([exchange.market_under_test]), DEADLINE_S)
-    assert tops[exchange.market_under_test]["bid"] < tops[exchange.market_under_test]["ask"]
-    ticker = await asyncio.wait_for(exchange.watch_ticker(exchange.market_under_test), DEADLINE_S)
-    assert ticker["last"] > 0
+    await assert_trades_and_tickers_come(exchange)
 
 
 async def test_watched_orders_tell_the_whole_story(exchange: Any) -> None:
-    stories: dict[str, list[str]] = {}
+    price, amount = await price_below(exchange), exchange.amount_under_test
 
-    async def listen() -> None:
-        while True:
-            for row in await exchange.watch_orders(exchange.market_under_test):
-                stories.setdefault(row["clientOrderId"], []).append(row["status"])
+    async def place(name: str) -> Any:
+        return await exchange.create_order(
+            exchange.market_under_test, "limit", "buy", amount, price, params(exchange, clientOrderId=name)
+        )
 
-    listener = asyncio.create_task(listen())
-    try:
-        price, number = await low_price(exchange), 0
-
-        async def attempt() -> bool:
-            nonlocal number
-            number += 1
-            name = f"story{number}"
-            order = await exchange.create_order(
-                exchange.market_under_test, "limit", "buy", exchange.amount_under_test, price,
-                params(exchange, clientOrderId=name),
-            )  # fmt: skip
-            await exchange.cancel_order(order["id"], exchange.market_under_test)
-            await asyncio.sleep(0.1)
-            return "open" in stories.get(name, []) and "canceled" in stories.get(name, [])
-
-        await until(attempt, bool)
-    finally:
-        listener.cancel()
+    await assert_stories_are_whole(exchange, place)
 
 
 async def test_watched_balances_follow_orders(exchange: Any) -> None:
@@ -313,18 +235,12 @@ async def test_watched_balances_follow_orders(exchange: Any) -> None:
 # -- the unified account ---------------------------------------------------------------------------
 
 
-@pytest.fixture(params=["spot", "perp"])
+@pytest.fixture(params=PRODUCTS)
 async def unified(request: pytest.FixtureRequest, ccxt: Any, server: SimServer) -> AsyncIterator[Any]:
     """Return ccxt with the keys of a unified account, which it finds out by itself."""
     made = client(ccxt, server, "carol")
-    made.product_under_test = request.param
-    made.market_under_test = SYMBOLS[request.param]
-    made.amount_under_test = AMOUNTS[request.param]
-    try:
-        await made.load_markets()
+    async with under_test(made, request.param, amount=AMOUNTS[request.param]):
         yield made
-    finally:
-        await made.close()
 
 
 async def test_a_unified_order_from_birth_to_cancel(unified: Any, server: SimServer) -> None:
@@ -341,8 +257,7 @@ async def test_a_unified_order_from_birth_to_cancel(unified: Any, server: SimSer
     await unified.create_order(market, "market", "buy", amount)
     [fill] = await unified.fetch_my_trades(market)
     assert (fill["amount"], fill["takerOrMaker"]) == (amount, "taker")
-    account = server.exchanges["kucoin"].account_named("carol")
-    assert account is not None
+    account = account_of(server, "kucoin", "carol")
     balance = await unified.fetch_balance()
     assert balance["total"]["USDT"] == pytest.approx(float(account.balance("spot", "USDT").total), abs=5.0)
     if unified.product_under_test == "perp":

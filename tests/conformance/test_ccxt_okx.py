@@ -4,50 +4,45 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from decimal import Decimal as D
-from pathlib import Path
 from typing import Any
 
-import aiohttp
 import pytest
 
-from engine.sim.config import load
 from engine.sim.okx.instruments import Instrument
 from engine.sim.okx.wire import OkxWire
-from engine.sim.ports import Settings
 from engine.sim.server import SimServer
+from tests.conformance.ccxt_rig import (
+    DEADLINE_S,
+    PRODUCTS,
+    assert_stories_are_whole,
+    assert_trades_and_tickers_come,
+    assert_watched_book_is_true,
+    price_below,
+    under_test,
+    until,
+)
+from tests.conformance.running_sim import account_of, running_sim
 
 pytestmark = [
     pytest.mark.conformance,
     # ccxt and the libraries it brings are not ours to keep free of warnings
     pytest.mark.filterwarnings("default"),
 ]
-ROOT = Path(__file__).resolve().parents[2]
-DEADLINE_S = 30.0
-SYMBOLS = {"spot": ("BTC/USDT", "BTC-USDT"), "perp": ("BTC/USDT:USDT", "BTC-USDT-SWAP")}
+IDS = {"spot": "BTC-USDT", "perp": "BTC-USDT-SWAP"}
 AMOUNTS = {"spot": 0.01, "perp": 1.5}
-
-
-@pytest.fixture(scope="module")
-def ccxt() -> Any:
-    """Return ccxt with its socket half, imported once: it loads every exchange there is."""
-    return pytest.importorskip("ccxt.pro", reason="ccxt is not installed (the conformance extra brings it)")
 
 
 @pytest.fixture
 async def server() -> AsyncIterator[SimServer]:
-    config = load(ROOT / "config" / "sim.toml", ["okx"])
-    running = SimServer(config, seed=3, rate=200, settings=Settings())
-    await running.start()
-    yield running
-    await running.stop()
+    async with running_sim("okx") as running:
+        yield running
 
 
 def client(ccxt: Any, server: SimServer, name: str = "alice") -> Any:
     """Return a ccxt exchange by address override alone."""
-    account = server.exchanges["okx"].account_named(name)
-    assert account is not None
+    account = account_of(server, "okx", name)
     made = ccxt.okx({"apiKey": account.api_key, "secret": account.secret, "password": account.passphrase})
     venue = server.addresses["okx"]
     assert isinstance(venue, dict)
@@ -56,37 +51,16 @@ def client(ccxt: Any, server: SimServer, name: str = "alice") -> Any:
     return made
 
 
-@pytest.fixture(params=["spot", "perp"])
+@pytest.fixture(params=PRODUCTS)
 async def exchange(request: pytest.FixtureRequest, ccxt: Any, server: SimServer) -> AsyncIterator[Any]:
-    made = client(ccxt, server)
-    made.product_under_test = request.param
-    made.market_under_test, made.id_under_test = SYMBOLS[request.param]
-    made.amount_under_test = AMOUNTS[request.param]
-    try:
-        await made.load_markets()
+    async with under_test(
+        client(ccxt, server), request.param, id=IDS[request.param], amount=AMOUNTS[request.param]
+    ) as made:
         yield made
-    finally:
-        await made.close()
-
-
-async def until(ask: Callable[[], Awaitable[Any]], fits: Callable[[Any], bool]) -> Any:
-    """Ask until the answer fits."""
-    async with asyncio.timeout(DEADLINE_S):
-        while True:
-            answer = await ask()
-            if fits(answer):
-                return answer
-            await asyncio.sleep(0)
 
 
 def truth(exchange: Any, server: SimServer) -> Any:
     return server.exchanges["okx"].markets[exchange.product_under_test, exchange.id_under_test]
-
-
-async def low_price(exchange: Any) -> float:
-    """Return a price three percent below the best bid."""
-    book = await exchange.fetch_order_book(exchange.market_under_test, 5)
-    return float(exchange.price_to_precision(exchange.market_under_test, book["bids"][0][0] * 0.97))
 
 
 # -- REST ------------------------------------------------------------------------------------------
@@ -122,7 +96,7 @@ async def test_book_trades_tickers_and_time(exchange: Any) -> None:
 
 
 async def test_an_order_from_birth_to_cancel(exchange: Any) -> None:
-    price, amount = await low_price(exchange), exchange.amount_under_test
+    price, amount = await price_below(exchange), exchange.amount_under_test
     order = await exchange.create_order(
         exchange.market_under_test, "limit", "buy", amount, price, {"postOnly": True}
     )
@@ -146,7 +120,7 @@ async def test_an_order_from_birth_to_cancel(exchange: Any) -> None:
 
 
 async def test_batches_and_client_ids(exchange: Any) -> None:
-    price, amount = await low_price(exchange), exchange.amount_under_test
+    price, amount = await price_below(exchange), exchange.amount_under_test
     symbol = exchange.market_under_test
     wanted = [
         {"symbol": symbol, "type": "limit", "side": "buy", "amount": amount, "price": price,
@@ -169,8 +143,7 @@ async def test_a_market_order_moves_balance_and_position(exchange: Any, server: 
     found = await exchange.fetch_order(order["id"], exchange.market_under_test)
     assert (found["status"], found["filled"]) == ("closed", amount)
     after = await exchange.fetch_balance()
-    account = server.exchanges["okx"].account_named("alice")
-    assert account is not None
+    account = account_of(server, "okx")
     assert after["total"]["BTC"] == pytest.approx(float(account.balance("spot", "BTC").total))
     assert after["total"]["USDT"] < before["total"]["USDT"]
     fills = await exchange.fetch_my_trades(exchange.market_under_test)
@@ -192,9 +165,8 @@ async def test_a_market_order_moves_balance_and_position(exchange: Any, server: 
 
 
 async def test_refusals_are_recognised(exchange: Any, ccxt: Any, server: SimServer) -> None:
-    symbol, price = exchange.market_under_test, await low_price(exchange)
-    account = server.exchanges["okx"].account_named("alice")
-    assert account is not None
+    symbol, price = exchange.market_under_test, await price_below(exchange)
+    account = account_of(server, "okx")
     account.balance("spot", "USDT").free = D(10)
     with pytest.raises(ccxt.OrderNotFound):
         await exchange.cancel_order("999999999", symbol)
@@ -210,35 +182,9 @@ async def test_refusals_are_recognised(exchange: Any, ccxt: Any, server: SimServ
 # -- streams ---------------------------------------------------------------------------------------
 
 
-async def truth_at(exchange: Any, server: SimServer, sequence: int) -> Any:
-    url = f"{server.addresses['admin']}/truth/book"
-    query = {
-        "venue": "okx", "product": exchange.product_under_test, "symbol": exchange.id_under_test,
-        "at": str(sequence),
-    }  # fmt: skip
-    async with aiohttp.ClientSession() as session, session.get(url, params=query) as reply:
-        return await reply.json() if reply.status == 200 else None
-
-
 async def test_the_watched_book_equals_the_truth_at_its_nonce(exchange: Any, server: SimServer) -> None:
     size = truth(exchange, server).spec.contract_size
-    compared = 0
-    async with asyncio.timeout(DEADLINE_S):
-        while compared < 10:
-            book = await exchange.watch_order_book(exchange.market_under_test)
-            # the book goes on living while the truth is asked for
-            nonce = book["nonce"]
-            ours = {side: _exact(book[side], size) for side in ("bids", "asks")}
-            shown = await truth_at(exchange, server, nonce)
-            if shown is None:
-                continue
-            assert ours == {side: _exact(shown[side][:400], D(1)) for side in ("bids", "asks")}
-            compared += 1
-
-
-def _exact(rows: Any, size: D) -> list[tuple[D, D]]:
-    """Return levels as decimals, quantities in base units."""
-    return [(D(str(row[0])), D(str(row[1])) * size) for row in rows]
+    await assert_watched_book_is_true(exchange, server, "okx", exchange.id_under_test, 400, size)
 
 
 async def test_a_gap_is_seen_and_repaired(exchange: Any, server: SimServer, ccxt: Any) -> None:
@@ -264,12 +210,7 @@ async def test_a_gap_is_seen_and_repaired(exchange: Any, server: SimServer, ccxt
 
 async def test_watched_trades_and_tickers(exchange: Any) -> None:
     symbol = exchange.market_under_test
-    trades = await asyncio.wait_for(exchange.watch_trades(symbol), DEADLINE_S)
-    assert trades[-1]["symbol"] == symbol
-    tops = await asyncio.wait_for(exchange.watch_bids_asks([symbol]), DEADLINE_S)
-    assert tops[symbol]["bid"] < tops[symbol]["ask"]
-    ticker = await asyncio.wait_for(exchange.watch_ticker(symbol), DEADLINE_S)
-    assert ticker["last"] > 0
+    await assert_trades_and_tickers_come(exchange)
     if exchange.product_under_test == "perp":
         funding = await asyncio.wait_for(exchange.watch_funding_rate(symbol), DEADLINE_S)
         assert funding["symbol"] == symbol
@@ -278,38 +219,18 @@ async def test_watched_trades_and_tickers(exchange: Any) -> None:
 
 
 async def test_watched_orders_tell_the_whole_story(exchange: Any) -> None:
-    stories: dict[str, list[str]] = {}
+    price, amount = await price_below(exchange), exchange.amount_under_test
 
-    async def listen() -> None:
-        while True:
-            for row in await exchange.watch_orders(exchange.market_under_test):
-                stories.setdefault(row["clientOrderId"], []).append(row["status"])
+    async def place(name: str) -> Any:
+        return await exchange.create_order(
+            exchange.market_under_test, "limit", "buy", amount, price, {"clOrdId": name}
+        )
 
-    listener = asyncio.create_task(listen())
-    try:
-        price = await low_price(exchange)
-        number = 0
-
-        async def attempt() -> bool:
-            nonlocal number
-            number += 1
-            name = f"story{number}"
-            order = await exchange.create_order(
-                exchange.market_under_test, "limit", "buy", exchange.amount_under_test, price,
-                {"clOrdId": name},
-            )  # fmt: skip
-            await exchange.cancel_order(order["id"], exchange.market_under_test)
-            await asyncio.sleep(0.1)
-            return "open" in stories.get(name, []) and "canceled" in stories.get(name, [])
-
-        await until(attempt, bool)
-    finally:
-        listener.cancel()
+    await assert_stories_are_whole(exchange, place)
 
 
 async def test_watched_balance_and_positions(exchange: Any, server: SimServer) -> None:
-    account = server.exchanges["okx"].account_named("alice")
-    assert account is not None
+    account = account_of(server, "okx")
     balance = await asyncio.wait_for(exchange.watch_balance(), DEADLINE_S)
     held = {name for name, each in account.balances["spot"].items() if each.total}
     async with asyncio.timeout(DEADLINE_S):
@@ -327,7 +248,7 @@ async def test_watched_balance_and_positions(exchange: Any, server: SimServer) -
 
 
 async def test_orders_over_the_websocket(exchange: Any, server: SimServer) -> None:
-    price, amount = await low_price(exchange), exchange.amount_under_test
+    price, amount = await price_below(exchange), exchange.amount_under_test
     symbol = exchange.market_under_test
     order = await exchange.create_order_ws(symbol, "limit", "buy", amount, price)
     found = await exchange.fetch_order(order["id"], symbol)

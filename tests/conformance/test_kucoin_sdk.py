@@ -16,9 +16,8 @@ from typing import Any
 
 import pytest
 
-from engine.sim.config import load
-from engine.sim.ports import Settings
 from engine.sim.server import SimServer
+from tests.conformance.running_sim import addresses_of, running_sim
 
 pytestmark = [
     pytest.mark.conformance,
@@ -38,17 +37,8 @@ def sdk() -> Callable[[str], Any]:
 
 @pytest.fixture
 async def server() -> AsyncIterator[SimServer]:
-    config = load(ROOT / "config" / "sim.toml", ["kucoin"])
-    running = SimServer(config, seed=3, rate=200, settings=Settings())
-    await running.start()
-    yield running
-    await running.stop()
-
-
-def addresses(server: SimServer, product: str) -> dict[str, str]:
-    venue = server.addresses["kucoin"]
-    assert isinstance(venue, dict)
-    return dict(venue[product])
+    async with running_sim("kucoin") as running:
+        yield running
 
 
 def client(sdk: Callable[[str], Any], server: SimServer, name: str = "alice") -> Any:
@@ -60,8 +50,8 @@ def client(sdk: Callable[[str], Any], server: SimServer, name: str = "alice") ->
         .set_key(account.api_key)
         .set_secret(account.secret)
         .set_passphrase(account.passphrase)
-        .set_spot_endpoint(addresses(server, "spot")["rest"])
-        .set_futures_endpoint(addresses(server, "perp")["rest"])
+        .set_spot_endpoint(addresses_of(server, "kucoin", "spot")["rest"])
+        .set_futures_endpoint(addresses_of(server, "kucoin", "perp")["rest"])
         .set_transport_option(model.TransportOptionBuilder().build())
         .set_websocket_client_option(model.WebSocketClientOptionBuilder().with_reconnect(False).build())
         .build()
@@ -275,7 +265,7 @@ async def test_classic_private_streams(sdk: Callable[[str], Any], server: SimSer
 @pytest.fixture
 def unified(sdk: Callable[[str], Any], server: SimServer, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Return a client of the unified account; the SDK's unified addresses are constants."""
-    spot, perp = addresses(server, "spot"), addresses(server, "perp")
+    spot, perp = addresses_of(server, "kucoin", "spot"), addresses_of(server, "kucoin", "perp")
     push, kinds = sdk("internal.infra.uta_push_ws_service"), sdk("model").PushTradeType
     trade = sdk("internal.infra.uta_private_trade_ws_service")
     monkeypatch.setattr(push.UtaPushWsService, "PRIVATE_ENDPOINT", spot["ws_private"])

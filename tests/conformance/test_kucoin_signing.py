@@ -27,6 +27,7 @@ from engine.venues.kucoin.endpoints import LIVE, of_unified_account
 from engine.venues.kucoin.instruments import decode_listing
 from engine.venues.kucoin.signing import KucoinSigner
 from engine.venues.kucoin.unified_account import KucoinUnifiedTrading
+from tests.conformance.caught import Request, caught_request, headers_of, order_on, target_of
 
 pytestmark = [
     pytest.mark.conformance,
@@ -47,24 +48,16 @@ LISTINGS = {
 SIGNED = ("KC-API-KEY", "KC-API-SIGN", "KC-API-TIMESTAMP", "KC-API-PASSPHRASE", "KC-API-KEY-VERSION")
 
 
-class Sent(Exception):
-    """Carries what a client was about to send out of its call."""
-
-    def __init__(self, *what: Any) -> None:
-        super().__init__("caught before it was sent")
-        self.what = what
-
-
-def headers_of(ours: HttpRequest) -> dict[str, str]:
-    sent = dict(line.split(": ", 1) for line in ours.headers.decode().splitlines())
-    if ours.body:
-        sent["Content-Type"] = ours.content_type
-    return sent
-
-
 def known_of(product: Product) -> dict[str, Instrument]:
     body = (GOLDEN / f"http_instruments_{product.value}.json").read_bytes()
     return {each.symbol: each for each in decode_listing(product, body).instruments}
+
+
+def kind_of_account(url: str) -> dict[str, Any] | None:
+    """Return the answer to a question for the account's kind, None for any other address."""
+    answers = {"/hf/accounts/opened": True, "/account/mode": {"selfAccountMode": "CLASSIC"}}
+    data = next((data for tail, data in answers.items() if urlsplit(url).path.endswith(tail)), None)
+    return None if data is None else {"code": "200000", "data": data}
 
 
 class Pair:
@@ -84,13 +77,11 @@ class Pair:
         self.symbol = UNIFIED[product]
         self.adapter = KucoinTrading(product, LIVE[product], KEYS, known_of(product), key_version=2)
 
-    async def _answer(self, url: str, method: str = "GET", headers: Any = None, body: Any = None) -> Any:
+    async def _answer(self, url: str, *_: Any, **__: Any) -> Any:
         """Answer what a client asks for before its first order."""
         path = urlsplit(url).path
-        if path.endswith("/hf/accounts/opened"):
-            return {"code": "200000", "data": True}
-        if path.endswith("/account/mode"):
-            return {"code": "200000", "data": {"selfAccountMode": "CLASSIC"}}
+        if (kind := kind_of_account(url)) is not None:
+            return kind
         for tail, rows in (("/symbols", Product.SPOT), ("/contracts/active", Product.PERP)):
             if path.endswith(tail) and "margin" not in path and "isolated" not in path:
                 wanted = [row for row in LISTINGS[rows] if row["symbol"] in SYMBOLS.values()]
@@ -99,26 +90,9 @@ class Pair:
             return {"code": "200000", "data": {"time": STAMP, "ticker": []}}
         return {"code": "200000", "data": []}
 
-    def caught(self, method: str, *arguments: Any) -> tuple[str, str, str, dict[str, str]]:
-        """Return (method, target, body, headers) that ccxt would send."""
-
-        async def fetch(url: str, method: str = "GET", headers: Any = None, body: Any = None) -> Any:
-            if urlsplit(url).path.endswith(("/hf/accounts/opened", "/account/mode")):
-                return await self._answer(url, method)
-            raise Sent(method, url, headers, body)
-
-        async def run() -> tuple[Any, ...]:
-            try:
-                await getattr(self.ccxt, method)(*arguments)
-            except Sent as sent:
-                return sent.what
-            raise AssertionError("ccxt sent nothing")
-
-        self.ccxt.fetch = fetch
-        with time_machine.travel(NOW, tick=False):
-            verb, url, headers, body = asyncio.run(run())
-        parts = urlsplit(url)
-        return verb, parts.path + (f"?{parts.query}" if parts.query else ""), body or "", headers
+    def caught(self, method: str, *arguments: Any) -> Request:
+        """Return the request that ccxt would send, once it knows what kind of account it has."""
+        return caught_request(NOW, self.ccxt, method, *arguments, first=kind_of_account)
 
     def signed(self, ours: HttpRequest) -> dict[str, str]:
         """Return the headers with which ccxt would send our very parameters."""
@@ -131,8 +105,7 @@ class Pair:
         params |= msgspec.json.decode(ours.body) if ours.body else dict(parse_qsl(query))
         with time_machine.travel(NOW, tick=False):
             theirs = self.ccxt.sign(path, [api], ours.method, params)
-        parts = urlsplit(theirs["url"])
-        assert parts.path + (f"?{parts.query}" if parts.query else "") == ours.target
+        assert target_of(theirs["url"]) == ours.target
         assert (theirs["body"] or "") == ours.body.decode()
         headers: dict[str, str] = theirs["headers"]
         return headers
@@ -151,16 +124,7 @@ def assert_signed_alike(pair: Pair, ours: HttpRequest) -> None:
 
 
 def wish(btc: Instrument, **changes: Any) -> NewOrder:
-    values: dict[str, Any] = {
-        "venue": "kucoin",
-        "universal": btc.universal,
-        "client_order_id": "te11",
-        "side": Side.BUY,
-        "order_type": OrderType.LIMIT,
-        "qty": btc.scale_qty(btc.contract_size * 5),
-        "price": btc.tick_size * 500_000,
-    }
-    return NewOrder(**(values | changes))
+    return order_on("kucoin", btc, **{"qty": btc.scale_qty(btc.contract_size * 5)} | changes)
 
 
 def change(btc: Instrument) -> AmendOrder:

@@ -11,7 +11,7 @@ import asyncio
 import datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
 import msgspec
 import pytest
@@ -25,6 +25,7 @@ from engine.venues.okx.adapter import OkxTrading
 from engine.venues.okx.endpoints import LIVE
 from engine.venues.okx.instruments import decode_listing
 from engine.venues.okx.signing import OkxSigner
+from tests.conformance.caught import Request, caught_request, headers_of, order_on, target_of
 
 pytestmark = [
     pytest.mark.conformance,
@@ -38,14 +39,6 @@ STAMP = round(NOW.timestamp() * 1000)
 KEYS = Credentials(Secret("key-1"), Secret("secret-1"), Secret("pass-1"))
 UNIFIED = {Product.SPOT: "BTC/USDT", Product.PERP: "BTC/USDT:USDT"}
 SYMBOLS = {Product.SPOT: "BTC-USDT", Product.PERP: "BTC-USDT-SWAP"}
-
-
-class Sent(Exception):
-    """Carries what ccxt was about to send out of its call."""
-
-    def __init__(self, *what: Any) -> None:
-        super().__init__("caught before it was sent")
-        self.what = what
 
 
 class Pair:
@@ -72,24 +65,9 @@ class Pair:
         self.symbol = UNIFIED[product]
         self.adapter = OkxTrading(product, LIVE[product], KEYS, self.known)
 
-    def caught(self, method: str, *arguments: Any) -> tuple[str, str, str, dict[str, str]]:
-        """Return (method, target, body, headers) that ccxt would send."""
-
-        async def fetch(url: str, method: str = "GET", headers: Any = None, body: Any = None) -> None:
-            raise Sent(method, url, headers, body)
-
-        async def run() -> tuple[Any, ...]:
-            try:
-                await getattr(self.ccxt, method)(*arguments)
-            except Sent as sent:
-                return sent.what
-            raise AssertionError("ccxt sent nothing")
-
-        self.ccxt.fetch = fetch
-        with time_machine.travel(NOW, tick=False):
-            verb, url, headers, body = asyncio.run(run())
-        parts = urlsplit(url)
-        return verb, parts.path + (f"?{parts.query}" if parts.query else ""), body or "", headers
+    def caught(self, method: str, *arguments: Any) -> Request:
+        """Return the request that ccxt would send."""
+        return caught_request(NOW, self.ccxt, method, *arguments)
 
     def signed(self, ours: HttpRequest) -> dict[str, str]:
         """Return the headers with which ccxt would send our very parameters."""
@@ -97,8 +75,7 @@ class Pair:
         params = msgspec.json.decode(ours.body) if ours.body else dict(parse_qsl(query))
         with time_machine.travel(NOW, tick=False):
             theirs = self.ccxt.sign(path, ["private"], ours.method, params)
-        parts = urlsplit(theirs["url"])
-        assert parts.path + (f"?{parts.query}" if parts.query else "") == ours.target
+        assert target_of(theirs["url"]) == ours.target
         assert (theirs["body"] or "") == ours.body.decode()
         headers: dict[str, str] = theirs["headers"]
         return headers
@@ -107,13 +84,6 @@ class Pair:
 @pytest.fixture(params=list(Product), ids=lambda product: product.value, scope="module")
 def pair(request: pytest.FixtureRequest) -> Pair:
     return Pair(request.param)
-
-
-def headers_of(ours: HttpRequest) -> dict[str, str]:
-    sent = dict(line.split(": ", 1) for line in ours.headers.decode().splitlines())
-    if ours.body:
-        sent["Content-Type"] = ours.content_type
-    return sent
 
 
 def assert_signed_alike(pair: Pair, ours: HttpRequest) -> None:
@@ -126,16 +96,7 @@ def assert_signed_alike(pair: Pair, ours: HttpRequest) -> None:
 
 
 def wish(pair: Pair, **changes: Any) -> NewOrder:
-    values: dict[str, Any] = {
-        "venue": "okx",
-        "universal": pair.btc.universal,
-        "client_order_id": "te11",
-        "side": Side.BUY,
-        "order_type": OrderType.LIMIT,
-        "qty": pair.btc.lot_size * 125,
-        "price": pair.btc.tick_size * 500_000,
-    }
-    return NewOrder(**(values | changes))
+    return order_on("okx", pair.btc, **changes)
 
 
 WISHES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [

@@ -15,9 +15,8 @@ from typing import Any
 
 import pytest
 
-from engine.sim.config import load
-from engine.sim.ports import Settings
 from engine.sim.server import SimServer
+from tests.conformance.running_sim import account_of, addresses_of, running_sim
 
 pytestmark = [
     pytest.mark.conformance,
@@ -38,18 +37,14 @@ def pybit() -> Any:
 @pytest.fixture
 async def server(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[SimServer]:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    running = SimServer(load(ROOT / "config" / "sim.toml", ["bybit"]), seed=3, rate=200, settings=Settings())
-    await running.start()
-    yield running
-    await running.stop()
+    async with running_sim("bybit") as running:
+        yield running
 
 
 @pytest.fixture
 def addresses(server: SimServer, pybit: Any, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """Point the client's sockets at the simulated exchange; return the addresses."""
-    venue = server.addresses["bybit"]
-    assert isinstance(venue, dict)
-    found: dict[str, str] = dict(venue["perp"])
+    found = addresses_of(server, "bybit", "perp")
     public = found["ws_public"].removesuffix("/linear")
     monkeypatch.setattr(pybit, "PUBLIC_WSS", public + "/{CHANNEL_TYPE}")
     monkeypatch.setattr(pybit, "PRIVATE_WSS", found["ws_private"])
@@ -58,9 +53,8 @@ def addresses(server: SimServer, pybit: Any, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def keys(server: SimServer) -> dict[str, str]:
-    account = server.exchanges["bybit"].account_named("alice")
-    assert account is not None
-    return {"api_key": account.api_key, "api_secret": account.secret}
+    own = account_of(server, "bybit")
+    return {"api_key": own.api_key, "api_secret": own.secret}
 
 
 @contextmanager

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from engine.sim.config import load
 from engine.sim.ports import Settings
 from engine.sim.server import SimServer
+from tests.conformance.running_sim import account_of, addresses_of, running_sim
 
 pytestmark = [
     pytest.mark.conformance,
@@ -39,26 +39,20 @@ def okx() -> Any:
 
 @pytest.fixture
 async def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[SimServer]:
-    config = load(ROOT / "config" / "sim.toml", ["okx"])
-    running = SimServer(config, seed=3, rate=100, settings=Settings(tls=True))
     authority = tmp_path / "ca.pem"
-    await running.start(authority)
-    # The client's sockets build their TLS context from this variable, and its HTTP library as well.
-    monkeypatch.setenv("SSL_CERT_FILE", str(authority))
-    yield running
-    await running.stop()
+    async with running_sim("okx", 100, Settings(tls=True), authority) as running:
+        # The client's sockets build their TLS context from this variable, and its HTTP library as well.
+        monkeypatch.setenv("SSL_CERT_FILE", str(authority))
+        yield running
 
 
 def keys(server: SimServer) -> tuple[str, str, str]:
-    account = server.exchanges["okx"].account_named("alice")
-    assert account is not None
-    return account.api_key, account.secret, account.passphrase
+    own = account_of(server, "okx")
+    return own.api_key, own.secret, own.passphrase
 
 
 def address(server: SimServer, name: str) -> str:
-    venue = server.addresses["okx"]
-    assert isinstance(venue, dict)
-    return str(venue["perp"][name])
+    return addresses_of(server, "okx", "perp")[name]
 
 
 def api(kind: Any, server: SimServer, flag: str = "0") -> Any:
