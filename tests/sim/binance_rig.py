@@ -14,19 +14,16 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from decimal import Decimal as D
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 from urllib.parse import quote, urlencode
 
-import aiohttp
-from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_der_private_key
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.asyncio.server import Server, serve
 from yarl import URL
 
 from engine.sim.accounts import Account, Balance
-from engine.sim.binance.wire import WireOptions, build
+from engine.sim.binance.wire import BinanceWire, WireOptions, build
 from engine.sim.clock import SimClock
 from engine.sim.exchange import Exchange
 from engine.sim.faults import FaultBoard
@@ -34,8 +31,8 @@ from engine.sim.flow import Flow
 from engine.sim.market import Market
 from engine.sim.model import MarketSpec, ProductName
 from engine.sim.ports import Settings
+from tests.sim.loopback_rig import DEADLINE_S, LoopbackRig, lay_book
 
-DEADLINE_S = 10.0
 ED25519 = "MC4CAQAwBQYDK2VwBCIEIEzNCJso/5banbbDRuwRTg9bijGfNaumJNqM9u1PuKb7"
 KEYS = {"alice": "aliceKey" + "0" * 56, "bob": "bobKey00" + "0" * 56, "carol": "carolKey" + "0" * 56}
 SECRETS = {"alice": "aliceSecret", "bob": "bobSecret", "carol": ED25519}
@@ -78,15 +75,6 @@ def accounts() -> list[Account]:
     return made
 
 
-def lay_book(market: Market, levels: int = 30, lots: int = 1000) -> None:
-    """Put ``levels`` prices a side, one tick apart, best ones a tick from the initial price."""
-    middle = round(market.spec.initial_price / market.spec.tick_size)
-    for distance in range(1, levels + 1):
-        market.bids.level(middle - distance).add_background(lots)
-        market.asks.level(middle + distance).add_background(lots)
-    market.start_publishing()
-
-
 @dataclass(frozen=True)
 class Reply:
     status: int
@@ -99,7 +87,7 @@ class Reply:
         return int(self.body["code"])
 
 
-class Rig:
+class Rig(LoopbackRig[BinanceWire]):
     """Start with ``async with Rig() as rig``."""
 
     def __init__(
@@ -113,52 +101,29 @@ class Rig:
     ) -> None:
         self.clock = clock or SimClock()
         self.faults = FaultBoard(11)
-        self.exchange = Exchange("binance", specs or SPECS, accounts(), self.clock)
+        exchange = Exchange("binance", specs or SPECS, accounts(), self.clock)
         self.flows = []
         if flow_rate is None:
-            for market in self.exchange.markets.values():
+            for market in exchange.markets.values():
                 lay_book(market)
         else:
-            self.flows = [Flow(self.exchange, product, 5, flow_rate) for product in ("spot", "perp")]
+            self.flows = [Flow(exchange, product, 5, flow_rate) for product in ("spot", "perp")]
         self.options = options or WireOptions(snapshot_delay_s=0.0, connection_attempts=None)
-        self.wire = build(self.exchange, self.faults, self.clock, settings or Settings(), self.options)
-        self.urls: dict[str, dict[str, str]] = {}
-        self._runners: list[web.AppRunner] = []
-        self._servers: list[Server] = []
+        wire = build(exchange, self.faults, self.clock, settings or Settings(), self.options)
+        super().__init__(exchange, wire)
         self._tasks: list[asyncio.Task[None]] = []
 
-    async def __aenter__(self) -> Rig:
-        for name, product in self.wire.products.items():
-            runner = web.AppRunner(product.http, access_log=None, shutdown_timeout=0.2)
-            await runner.setup()
-            await web.TCPSite(runner, "127.0.0.1", 0).start()
-            self._runners.append(runner)
-            bases = {}
-            for key, server in product.ws_servers.items():
-                running = await serve(
-                    server.handler, "127.0.0.1", 0, process_request=server.process_request, **server.kwargs
-                )
-                self._servers.append(running)
-                bases[key] = f"ws://127.0.0.1:{next(iter(running.sockets)).getsockname()[1]}"
-            self.urls[name] = product.endpoints(f"http://127.0.0.1:{runner.addresses[0][1]}", bases)
-            await product.start()
+    async def __aenter__(self) -> Self:
+        await super().__aenter__()
         self._tasks = [asyncio.create_task(self._pump(flow)) for flow in self.flows]
-        self.http = aiohttp.ClientSession()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self.http.close()
         for task in self._tasks:
             task.cancel()
-        for product in self.wire.products.values():
-            await product.stop()
-        for server in self._servers:
-            server.close()
-            await server.wait_closed()
-        for runner in self._runners:
-            await runner.cleanup()
+        await super().__aexit__(kind, error, trace)
 
     async def _pump(self, flow: Flow) -> None:
         while True:
@@ -167,11 +132,6 @@ class Rig:
 
     def market(self, product: str, symbol: str = "BTCUSDT") -> Market:
         return self.exchange.markets[product, symbol]
-
-    def account(self, name: str = "alice") -> Account:
-        found = self.exchange.account_named(name)
-        assert found is not None
-        return found
 
     # -- REST --------------------------------------------------------------------------------------------
 
@@ -297,11 +257,3 @@ class ApiClient(Frames):
                 return self.skipped.pop(index)["event"]
         frame = await self.until(lambda one: one.get("event", {}).get("e") == kind, timeout_s)
         return frame["event"]
-
-
-async def eventually(check: Callable[[], bool], what: str) -> None:
-    """Poll until ``check`` holds."""
-    deadline = time.monotonic() + DEADLINE_S
-    while not check():
-        assert time.monotonic() < deadline, f"not in time: {what}"
-        await asyncio.sleep(0.005)

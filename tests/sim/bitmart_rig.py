@@ -2,44 +2,35 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import hmac
 import itertools
 import json
-import time
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from decimal import Decimal as D
-from types import TracebackType
 from typing import Any
 from urllib.parse import urlencode
 
-import aiohttp
-from aiohttp import web
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.asyncio.server import Server, serve
-from yarl import URL
+from websockets.asyncio.client import ClientConnection
 
 from engine.sim.accounts import Account, Balance
 from engine.sim.bitmart.feed import Paces
 from engine.sim.bitmart.limits import FUTURES, SPOT_PRIVATE, SPOT_PUBLIC, SocketLimits
-from engine.sim.bitmart.wire import WireOptions, build
+from engine.sim.bitmart.wire import BitMartWire, WireOptions, build
 from engine.sim.clock import SimClock
 from engine.sim.exchange import Exchange
 from engine.sim.faults import FaultBoard
 from engine.sim.market import Market
 from engine.sim.model import MarketSpec, ProductName
 from engine.sim.ports import Settings
-from tests.sim.binance_rig import lay_book
+from tests.sim.loopback_rig import JsonSocket, LoopbackRig, Message, lay_book
 
-DEADLINE_S = 10.0
 SECRETS = {"alice": "aliceSecret", "bob": "bobSecret"}
 MEMOS = {"alice": "aliceMemo", "bob": "bobMemo"}
 MARKETS = {"spot": "BTC_USDT", "perp": "BTCUSDT"}
 BOOKS = {"spot": "spot/depth/increase100:BTC_USDT", "perp": "futures/depthIncrease50:BTCUSDT@100ms"}
-Message = dict[str, Any]
 
 
 def spec(product: ProductName, symbol: str, price: str, tick: str, lot: str, **more: Any) -> MarketSpec:
@@ -66,42 +57,18 @@ def sign(name: str, stamp: str, body: bytes | str) -> str:
     return hmac.new(SECRETS[name].encode(), text, hashlib.sha256).hexdigest()
 
 
-class Socket:
+class Socket(JsonSocket):
     """One client connection; what came in is kept in order."""
 
     def __init__(self, connection: ClientConnection, rig: Rig, product: str) -> None:
-        self.connection = connection
+        super().__init__(connection)
         self.rig = rig
         self.verb = "op" if product == "spot" else "action"
-        self.seen: list[Message] = []
         self.binary: list[bytes] = []
 
-    async def send(self, message: Message | str) -> None:
-        await self.connection.send(message if isinstance(message, str) else json.dumps(message))
-
-    async def text(self) -> str:
-        """Return the next frame as text, inflated where it is binary."""
-        frame = await asyncio.wait_for(self.connection.recv(), DEADLINE_S)
-        if isinstance(frame, bytes):
-            self.binary.append(frame)
-            return zlib.decompress(frame, -15).decode()
-        return frame
-
-    async def until(self, wanted: Callable[[Message], bool]) -> Message:
-        """Return the next message that fits, passing over (and keeping) others."""
-
-        async def look() -> Message:
-            while True:
-                text = await self.text()
-                message: Message = json.loads(text)
-                self.seen.append(message)
-                if wanted(message):
-                    return message
-
-        return await asyncio.wait_for(look(), DEADLINE_S)
-
-    async def next(self) -> Message:
-        return await self.until(lambda message: True)
+    def inflated(self, frame: bytes) -> str:
+        self.binary.append(frame)
+        return zlib.decompress(frame, -15).decode()
 
     async def ask(self, operation: str, *topics: str) -> Message:
         """Send a request; return the answer (for several topics: to the first of them)."""
@@ -132,15 +99,8 @@ class Socket:
             return await self.ask("login", *args)
         return await self.ask("access", *args, "web")
 
-    async def closed(self) -> int:
-        """Return the code with which the venue closes the connection."""
-        await asyncio.wait_for(self.connection.wait_closed(), DEADLINE_S)
-        code = self.connection.close_code
-        assert code is not None
-        return code
 
-
-class Rig:
+class Rig(LoopbackRig[BitMartWire]):
     """Start with ``async with Rig() as rig``."""
 
     def __init__(
@@ -155,8 +115,8 @@ class Rig:
             account.balances["spot"] = {"USDT": Balance(D(1_000_000)), "BTC": Balance(D(10))}
             account.balances["perp"] = {"USDT": Balance(D(1_000_000))}
             accounts.append(account)
-        self.exchange = Exchange("bitmart", SPECS, accounts, self.clock)
-        for market in self.exchange.markets.values():
+        exchange = Exchange("bitmart", SPECS, accounts, self.clock)
+        for market in exchange.markets.values():
             lay_book(market, levels=160)
 
         def changed(limits: SocketLimits) -> SocketLimits:
@@ -171,59 +131,17 @@ class Rig:
             1 if strict else 1000,
         )
         settings = Settings(time_scale=time_scale)
-        self.wire = build(self.exchange, self.faults, self.clock, settings, options)
+        super().__init__(exchange, build(exchange, self.faults, self.clock, settings, options))
         self.numbers = itertools.count(1)
-        self.urls: dict[str, dict[str, str]] = {}
-        self._runners: list[web.AppRunner] = []
-        self._servers: list[Server] = []
-        self._sockets: list[Socket] = []
-
-    async def __aenter__(self) -> Rig:
-        for name, product in self.wire.products.items():
-            runner = web.AppRunner(product.http, access_log=None, shutdown_timeout=0.2)
-            await runner.setup()
-            await web.TCPSite(runner, "127.0.0.1", 0).start()
-            self._runners.append(runner)
-            server = product.ws_servers["ws"]
-            running = await serve(
-                server.handler, "127.0.0.1", 0, process_request=server.process_request, **server.kwargs
-            )
-            self._servers.append(running)
-            base = f"ws://127.0.0.1:{next(iter(running.sockets)).getsockname()[1]}"
-            self.urls[name] = product.endpoints(f"http://127.0.0.1:{runner.addresses[0][1]}", {"ws": base})
-            await product.start()
-        self.http = aiohttp.ClientSession()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        for socket in self._sockets:
-            await socket.connection.close()
-        await self.http.close()
-        for product in self.wire.products.values():
-            await product.stop()
-        for server in self._servers:
-            server.close(close_connections=True)
-            await server.wait_closed()
-        for runner in self._runners:
-            await runner.cleanup()
 
     def market(self, product: str = "spot", symbol: str = "") -> Market:
         return self.exchange.markets[product, symbol or MARKETS[product]]
-
-    def account(self, name: str = "alice") -> Account:
-        found = self.exchange.account_named(name)
-        assert found is not None
-        return found
 
     # -------------------------------------------------------------------------------------- sockets
 
     async def socket(self, product: str, kind: str = "public", compression: str | None = None) -> Socket:
         url = self.urls[product][f"ws_{kind}"]
-        socket = Socket(await connect(url, compression=compression), self, product)
-        self._sockets.append(socket)
-        return socket
+        return Socket(await self.opened(url, compression), self, product)
 
     async def listening(self, product: str, *topics: str) -> Socket:
         """Return a public connection with these topics."""
@@ -252,11 +170,8 @@ class Rig:
         headers: Mapping[str, str] | None = None,
     ) -> tuple[int, Any, Any]:  # fmt: skip
         """Return status, body and headers of an answer."""
-        url = URL(self.urls[product]["rest"] + path + (f"?{query}" if query else ""), encoded=True)
-        async with self.http.request(method, url, data=body or None, headers=headers) as answer:
-            text = await answer.text()
-            is_json = answer.content_type == "application/json"
-            return answer.status, json.loads(text) if is_json else text, answer.headers
+        url = self.urls[product]["rest"] + path + (f"?{query}" if query else "")
+        return await self.fetched(method, url, body, headers)
 
     async def get(self, product: str, path: str, name: str | None = None, **params: Any) -> Any:
         """Return the body of a GET; with a name it carries that account's key and nothing else."""
@@ -302,10 +217,3 @@ class Rig:
         answer = await self.place(product, name, **changed)
         assert answer["code"] == 1000, answer
         return answer["data"]["order_id"]
-
-    async def settled(self, condition: Callable[[], bool]) -> None:
-        """Return when the condition holds."""
-        end = time.monotonic() + DEADLINE_S
-        while not condition():
-            assert time.monotonic() < end, "not in time"
-            await asyncio.sleep(0.005)

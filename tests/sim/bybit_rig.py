@@ -2,37 +2,28 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import hmac
 import itertools
 import json
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from decimal import Decimal as D
-from types import TracebackType
 from typing import Any
 from urllib.parse import urlencode
 
-import aiohttp
-from aiohttp import web
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.asyncio.server import Server, serve
-from yarl import URL
+from websockets.asyncio.client import ClientConnection
 
 from engine.sim.accounts import Account, Balance
-from engine.sim.bybit.wire import WireOptions, build
+from engine.sim.bybit.wire import BybitWire, WireOptions, build
 from engine.sim.clock import SimClock
 from engine.sim.exchange import Exchange
 from engine.sim.faults import FaultBoard
 from engine.sim.market import Market
 from engine.sim.model import MarketSpec, ProductName
 from engine.sim.ports import Settings
-from tests.sim.binance_rig import lay_book
+from tests.sim.loopback_rig import JsonSocket, LoopbackRig, Message, lay_book
 
-DEADLINE_S = 10.0
 SECRETS = {"alice": "aliceSecret", "bob": "bobSecret"}
-Message = dict[str, Any]
 
 
 def spec(product: ProductName, symbol: str, price: str, tick: str, lot: str, **more: Any) -> MarketSpec:
@@ -57,32 +48,12 @@ def sign(name: str, text: str) -> str:
     return hmac.new(SECRETS[name].encode(), payload, hashlib.sha256).hexdigest()
 
 
-class Socket:
+class Socket(JsonSocket):
     """One client connection; what came in is kept in order."""
 
     def __init__(self, connection: ClientConnection, rig: Rig) -> None:
-        self.connection = connection
+        super().__init__(connection)
         self.rig = rig
-        self.seen: list[Message] = []
-        self.texts: list[str] = []
-
-    async def send(self, message: Message | str) -> None:
-        await self.connection.send(message if isinstance(message, str) else json.dumps(message))
-
-    async def until(self, wanted: Callable[[Message], bool]) -> Message:
-        """Return the next message that fits, passing over (and keeping) others."""
-
-        async def look() -> Message:
-            while True:
-                text = await self.connection.recv()
-                assert isinstance(text, str)
-                message: Message = json.loads(text)
-                self.texts.append(text)
-                self.seen.append(message)
-                if wanted(message):
-                    return message
-
-        return await asyncio.wait_for(look(), DEADLINE_S)
 
     async def ask(self, message: Message) -> Message:
         """Send a request and return what answers its op."""
@@ -116,7 +87,7 @@ class Socket:
         return await self.until(lambda each: each.get("reqId") == number)
 
 
-class Rig:
+class Rig(LoopbackRig[BybitWire]):
     """Start with ``async with Rig() as rig``."""
 
     def __init__(self, settings: Settings | None = None, clock: SimClock | None = None) -> None:
@@ -127,58 +98,22 @@ class Rig:
             account = Account(name, f"{name}Key", SECRETS[name], uid=1000 + number)
             account.balances["spot"] = {"USDT": Balance(D(1_000_000)), "BTC": Balance(D(10))}
             accounts.append(account)
-        self.exchange = Exchange("bybit", SPECS, accounts, self.clock)
-        for market in self.exchange.markets.values():
+        exchange = Exchange("bybit", SPECS, accounts, self.clock)
+        for market in exchange.markets.values():
             lay_book(market, levels=100)
         many = {
             action: {"linear": 1000, "spot": 1000} for action in ("create", "amend", "cancel", "cancel-all")
         }
         options = WireOptions(per_second=many) if settings is None else WireOptions()
-        self.wire = build(self.exchange, self.faults, self.clock, settings or Settings(), options)
+        wire = build(exchange, self.faults, self.clock, settings or Settings(), options)
+        super().__init__(exchange, wire)
         self.numbers = itertools.count(1)
-        self.urls: dict[str, dict[str, str]] = {}
-        self._runners: list[web.AppRunner] = []
-        self._servers: list[Server] = []
-        self._sockets: list[Socket] = []
-
-    async def __aenter__(self) -> Rig:
-        for name, product in self.wire.products.items():
-            runner = web.AppRunner(product.http, access_log=None, shutdown_timeout=0.2)
-            await runner.setup()
-            await web.TCPSite(runner, "127.0.0.1", 0).start()
-            self._runners.append(runner)
-            server = product.ws_servers["ws"]
-            running = await serve(
-                server.handler, "127.0.0.1", 0, process_request=server.process_request, **server.kwargs
-            )
-            self._servers.append(running)
-            base = f"ws://127.0.0.1:{next(iter(running.sockets)).getsockname()[1]}"
-            self.urls[name] = product.endpoints(f"http://127.0.0.1:{runner.addresses[0][1]}", {"ws": base})
-            await product.start()
-        self.http = aiohttp.ClientSession()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        for socket in self._sockets:
-            await socket.connection.close()
-        await self.http.close()
-        for product in self.wire.products.values():
-            await product.stop()
-        for server in self._servers:
-            server.close(close_connections=True)
-            await server.wait_closed()
-        for runner in self._runners:
-            await runner.cleanup()
 
     def market(self, product: str = "perp", symbol: str = "BTCUSDT") -> Market:
         return self.exchange.markets[product, symbol]
 
     async def socket(self, kind: str, product: str = "perp", query: str = "") -> Socket:
-        socket = Socket(await connect(self.urls[product][f"ws_{kind}"] + query, compression=None), self)
-        self._sockets.append(socket)
-        return socket
+        return Socket(await self.opened(self.urls[product][f"ws_{kind}"] + query), self)
 
     async def private(self, *topics: str, name: str = "alice") -> Socket:
         socket = await self.socket("private")
@@ -208,13 +143,8 @@ class Rig:
         payload = query if method == "GET" else body
         sent = self.signed(name, payload, shift_ms) if name is not None else {}
         sent |= headers or {}
-        url = URL(self.urls["spot"]["rest"] + path + (f"?{query}" if query else ""), encoded=True)
-        async with self.http.request(
-            method, url, data=body.encode("utf-8", "surrogateescape") or None, headers=sent
-        ) as answer:
-            text = await answer.text()
-            is_json = answer.content_type == "application/json"
-            return answer.status, json.loads(text) if is_json else text, answer.headers
+        url = self.urls["spot"]["rest"] + path + (f"?{query}" if query else "")
+        return await self.fetched(method, url, body, sent)
 
     async def get(self, path: str, name: str | None = None, **params: Any) -> Any:
         """Return the body of a GET, signed where a name is given."""
@@ -233,10 +163,3 @@ class Rig:
         return await self.post(
             "/order/create", {key: value for key, value in body.items() if value != ""}, name
         )
-
-    async def settled(self, condition: Callable[[], bool]) -> None:
-        """Return when the condition holds."""
-        end = time.monotonic() + DEADLINE_S
-        while not condition():
-            assert time.monotonic() < end, "not in time"
-            await asyncio.sleep(0.005)

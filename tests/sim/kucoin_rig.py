@@ -2,39 +2,28 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import hashlib
 import hmac
 import itertools
 import json
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from decimal import Decimal as D
-from types import TracebackType
 from typing import Any
 from urllib.parse import quote, urlencode
-
-import aiohttp
-from aiohttp import web
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.asyncio.server import Server, serve
-from yarl import URL
 
 from engine.sim.accounts import Account, Balance
 from engine.sim.clock import SimClock
 from engine.sim.exchange import Exchange
 from engine.sim.faults import FaultBoard
 from engine.sim.kucoin.gate import POOLS
-from engine.sim.kucoin.wire import WireOptions, build
+from engine.sim.kucoin.wire import KucoinWire, WireOptions, build
 from engine.sim.market import Market
 from engine.sim.model import MarketSpec, ProductName
 from engine.sim.ports import Settings
-from tests.sim.binance_rig import lay_book
+from tests.sim.loopback_rig import JsonSocket, LoopbackRig, Message, lay_book
 
-DEADLINE_S = 10.0
 SECRETS = {"alice": "aliceSecret", "bob": "bobSecret", "carol": "carolSecret"}
-Message = dict[str, Any]
 
 
 def spec(product: ProductName, symbol: str, base: str, price: str, tick: str, lot: str) -> MarketSpec:
@@ -64,30 +53,8 @@ def sign(name: str, text: str) -> str:
     return base64.b64encode(hmac.new(SECRETS[name].encode(), text.encode(), hashlib.sha256).digest()).decode()
 
 
-class Socket:
+class Socket(JsonSocket):
     """One client connection; what came in is kept in order."""
-
-    def __init__(self, connection: ClientConnection) -> None:
-        self.connection = connection
-        self.seen: list[Message] = []
-        self.raw: list[str | bytes] = []
-
-    async def send(self, message: Message | str) -> None:
-        await self.connection.send(message if isinstance(message, str) else json.dumps(message))
-
-    async def until(self, wanted: Callable[[Message], bool]) -> Message:
-        """Return the next message that fits, passing over (and keeping) others."""
-
-        async def look() -> Message:
-            while True:
-                text = await self.connection.recv()
-                message: Message = json.loads(text)
-                self.raw.append(text)
-                self.seen.append(message)
-                if wanted(message):
-                    return message
-
-        return await asyncio.wait_for(look(), DEADLINE_S)
 
     async def ask(self, message: Message) -> Message:
         """Send a request and return the answer with its id."""
@@ -116,7 +83,7 @@ class Socket:
         return await self.ask({"id": number, "action": "SUBSCRIBE", "channel": channel, **fields})
 
 
-class Rig:
+class Rig(LoopbackRig[KucoinWire]):
     """Start with ``async with Rig() as rig``."""
 
     def __init__(self, settings: Settings | None = None, options: WireOptions | None = None) -> None:
@@ -129,58 +96,18 @@ class Rig:
             account.balances["spot"] = {"USDT": Balance(D(1_000_000)), "BTC": Balance(D(10))}
             account.balances["perp"] = {"USDT": Balance(D(100_000))}
             accounts.append(account)
-        self.exchange = Exchange("kucoin", SPECS, accounts, self.clock)
-        for market in self.exchange.markets.values():
+        exchange = Exchange("kucoin", SPECS, accounts, self.clock)
+        for market in exchange.markets.values():
             lay_book(market, levels=600, lots=LOTS[market.spec.product])
             market.next_funding_ms = (self.clock.now_ms() // FUNDING_MS + 1) * FUNDING_MS
         many = {pool: (10_000_000, length) for pool, (_, length) in POOLS.items()}
         chosen = options or WireOptions(pools=many, snapshot_delay_s=0.0)
-        self.wire = build(self.exchange, self.faults, self.clock, settings or Settings(), chosen)
+        wire = build(exchange, self.faults, self.clock, settings or Settings(), chosen)
+        super().__init__(exchange, wire)
         self.numbers = itertools.count(1)
-        self.urls: dict[str, dict[str, str]] = {}
-        self._runners: list[web.AppRunner] = []
-        self._servers: list[Server] = []
-        self._sockets: list[Socket] = []
-
-    async def __aenter__(self) -> Rig:
-        for name, product in self.wire.products.items():
-            runner = web.AppRunner(product.http, access_log=None, shutdown_timeout=0.2)
-            await runner.setup()
-            await web.TCPSite(runner, "127.0.0.1", 0).start()
-            self._runners.append(runner)
-            bases = {}
-            for key, server in product.ws_servers.items():
-                running = await serve(
-                    server.handler, "127.0.0.1", 0, process_request=server.process_request, **server.kwargs
-                )
-                self._servers.append(running)
-                bases[key] = f"ws://127.0.0.1:{next(iter(running.sockets)).getsockname()[1]}"
-            self.urls[name] = product.endpoints(f"http://127.0.0.1:{runner.addresses[0][1]}", bases)
-            await product.start()
-        self.http = aiohttp.ClientSession()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        for socket in self._sockets:
-            await socket.connection.close()
-        await self.http.close()
-        for product in self.wire.products.values():
-            await product.stop()
-        for server in self._servers:
-            server.close(close_connections=True)
-            await server.wait_closed()
-        for runner in self._runners:
-            await runner.cleanup()
 
     def market(self, symbol: str = "BTC-USDT") -> Market:
         return self.exchange.markets["spot" if "-" in symbol else "perp", symbol]
-
-    def account(self, name: str = "alice") -> Account:
-        found = self.exchange.account_named(name)
-        assert found is not None
-        return found
 
     # ------------------------------------------------------------------------------------------- REST
 
@@ -210,11 +137,7 @@ class Rig:
         if name is not None:
             sent = self.headers(name, method, target, body, shift_ms, version)
         sent |= changed or {}
-        url = URL(self.urls[product]["rest"] + target, encoded=True)
-        async with self.http.request(method, url, data=body or None, headers=sent) as answer:
-            text = await answer.text()
-            is_json = answer.content_type == "application/json"
-            return answer.status, json.loads(text) if is_json else text, answer.headers
+        return await self.fetched(method, self.urls[product]["rest"] + target, body, sent)
 
     async def call(
         self, method: str, path: str, body: Any = None, product: str = "spot", name: str | None = "alice",
@@ -252,9 +175,7 @@ class Rig:
     # ---------------------------------------------------------------------------------------- sockets
 
     async def _open(self, url: str) -> Socket:
-        socket = Socket(await connect(url, compression=None))
-        self._sockets.append(socket)
-        return socket
+        return Socket(await self.opened(url))
 
     async def push(self, product: str = "perp") -> Socket:
         """Open a unified public socket and pass its welcome."""
@@ -305,10 +226,3 @@ class Rig:
         await socket.send(sign(name, challenge))
         await socket.until(lambda each: each.get("data") == "welcome")
         return socket
-
-    async def settled(self, condition: Callable[[], bool]) -> None:
-        """Return when the condition holds."""
-        end = time.monotonic() + DEADLINE_S
-        while not condition():
-            assert time.monotonic() < end, "not in time"
-            await asyncio.sleep(0.005)

@@ -4,25 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import contextlib
 import hashlib
 import hmac
 import itertools
 import json
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal as D
-from types import TracebackType
 from typing import Any
 from urllib.parse import urlencode
 
-import aiohttp
-from aiohttp import web
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.asyncio.server import Server, serve
-from websockets.exceptions import ConnectionClosed
-from yarl import URL
+from websockets.asyncio.client import ClientConnection
 
 from engine.sim.accounts import Account, Balance
 from engine.sim.clock import SimClock
@@ -31,15 +23,13 @@ from engine.sim.faults import FaultBoard
 from engine.sim.market import Market
 from engine.sim.model import MarketSpec, ProductName
 from engine.sim.okx.options import Options
-from engine.sim.okx.wire import build
-from engine.sim.ports import Settings
-from tests.sim.binance_rig import lay_book
+from engine.sim.okx.wire import OkxWire, build
+from engine.sim.ports import ProductWire, Settings
+from tests.sim.loopback_rig import DEADLINE_S, JsonSocket, LoopbackRig, Message, lay_book
 
-DEADLINE_S = 10.0
 SECRETS = {"alice": "aliceSecret", "bob": "bobSecret", "demi": "demiSecret"}
 SPOT, SWAP = "BTC-USDT", "BTC-USDT-SWAP"
 MANY = Options(connects_per_s=1_000)
-Message = dict[str, Any]
 
 
 def spec(product: ProductName, symbol: str, price: str, tick: str, lot: str, **more: Any) -> MarketSpec:
@@ -70,23 +60,13 @@ def sign(name: str, text: str) -> str:
     return base64.b64encode(digest).decode()
 
 
-class Socket:
+class Socket(JsonSocket):
     """One client connection; what came in is kept in order."""
 
     def __init__(self, connection: ClientConnection, rig: Rig) -> None:
-        self.connection = connection
+        super().__init__(connection)
         self.rig = rig
-        self.seen: list[Message] = []
         self.passed: list[Message] = []
-
-    async def send(self, message: Message | str) -> None:
-        await self.connection.send(message if isinstance(message, str) else json.dumps(message))
-
-    async def next(self) -> Message:
-        text = await asyncio.wait_for(self.connection.recv(), DEADLINE_S)
-        message: Message = json.loads(text)
-        self.seen.append(message)
-        return message
 
     async def until(self, wanted: Callable[[Message], bool]) -> Message:
         """Return the first message that fits and was not returned before; the others are kept."""
@@ -130,17 +110,8 @@ class Socket:
         await self.send({"id": name, "op": operation, "args": list(items), **root})
         return await self.new(lambda each: each.get("op") == operation and each.get("id") == name)
 
-    async def closed(self) -> int:
-        """Return the close code, once the connection has ended."""
-        async with asyncio.timeout(DEADLINE_S):
-            with contextlib.suppress(ConnectionClosed):
-                while True:
-                    await self.connection.recv()
-        assert self.connection.close_code is not None
-        return self.connection.close_code
 
-
-class Rig:
+class Rig(LoopbackRig[OkxWire]):
     """Start with ``async with Rig() as rig``."""
 
     def __init__(self, options: Options = MANY, specs: list[MarketSpec] | None = None) -> None:
@@ -154,55 +125,20 @@ class Rig:
             )
             account.balances["spot"] = {"USDT": Balance(D(1_000_000)), "BTC": Balance(D(10))}
             accounts.append(account)
-        self.exchange = Exchange("okx", specs or SPECS, accounts, self.clock)
-        for market in self.exchange.markets.values():
+        exchange = Exchange("okx", specs or SPECS, accounts, self.clock)
+        for market in exchange.markets.values():
             lay_book(market, levels=100)
-        self.wire = build(self.exchange, self.faults, self.clock, Settings(), options)
+        super().__init__(exchange, build(exchange, self.faults, self.clock, Settings(), options))
         self.codes = {one.inst_id: one.code for one in self.wire.venue.listing.all}
         self.numbers = itertools.count(1)
-        self.base = ""
-        self.ws = ""
-        self._runners: list[web.AppRunner] = []
-        self._servers: list[Server] = []
-        self._sockets: list[Socket] = []
 
-    async def __aenter__(self) -> Rig:
-        product = self.wire.products["spot"]
-        runner = web.AppRunner(product.http, access_log=None, shutdown_timeout=0.2)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        self._runners.append(runner)
-        server = product.ws_servers["ws"]
-        running = await serve(
-            server.handler, "127.0.0.1", 0, process_request=server.process_request, **server.kwargs
-        )
-        self._servers.append(running)
-        self.ws = f"ws://127.0.0.1:{next(iter(running.sockets)).getsockname()[1]}/ws/v5/"
-        self.base = f"http://127.0.0.1:{runner.addresses[0][1]}"
-        await product.start()
-        self.http = aiohttp.ClientSession()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        for socket in self._sockets:
-            await socket.connection.close()
-        await self.http.close()
-        await self.wire.products["spot"].stop()
-        for server in self._servers:
-            server.close(close_connections=True)
-            await server.wait_closed()
-        for runner in self._runners:
-            await runner.cleanup()
+    @property
+    def served(self) -> Mapping[str, ProductWire]:
+        """One server has both products."""
+        return {"spot": self.wire.products["spot"]}
 
     def market(self, inst_id: str = SWAP) -> Market:
         return self.wire.venue.listing.by_id[inst_id].market
-
-    def account(self, name: str = "alice") -> Account:
-        account = self.exchange.account_named(name)
-        assert account is not None
-        return account
 
     def shake(self, inst_id: str, step: int) -> None:
         """Change the book near and around its best prices, as a moving market does."""
@@ -213,9 +149,7 @@ class Rig:
         self.exchange.publish(market)
 
     async def socket(self, kind: str = "public") -> Socket:
-        socket = Socket(await connect(self.ws + kind, compression=None), self)
-        self._sockets.append(socket)
-        return socket
+        return Socket(await self.opened(self.urls["spot"]["ws_public"].removesuffix("public") + kind), self)
 
     async def listening(self, channel: str, inst_id: str = SWAP, kind: str = "public") -> Socket:
         """Return a connection that listens to one public channel."""
@@ -247,11 +181,7 @@ class Rig:
                 "OK-ACCESS-TIMESTAMP": stamp, "OK-ACCESS-SIGN": sign(name, stamp + method + target + body),
             }  # fmt: skip
         sent = {key: value for key, value in (sent | (headers or {})).items() if value}
-        url = URL(self.base + target, encoded=True)
-        async with self.http.request(method, url, data=body or None, headers=sent) as answer:
-            text = await answer.text()
-            is_json = answer.content_type == "application/json"
-            return answer.status, json.loads(text) if is_json else text, answer.headers
+        return await self.fetched(method, self.urls["spot"]["rest"] + target, body, sent)
 
     async def get(self, path: str, name: str | None = None, **params: Any) -> Any:
         """Return the body of a GET, signed where a name is given."""
@@ -284,10 +214,3 @@ class Rig:
     async def place(self, inst_id: str = SWAP, name: str = "alice", **changed: Any) -> Any:
         """Return the row that answers an order over REST."""
         return (await self.post("/trade/order", self.item(inst_id, **changed), name))["data"][0]
-
-    async def settled(self, condition: Callable[[], bool]) -> None:
-        """Return when the condition holds."""
-        end = time.monotonic() + DEADLINE_S
-        while not condition():
-            assert time.monotonic() < end, "not in time"
-            await asyncio.sleep(0.005)

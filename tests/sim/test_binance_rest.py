@@ -11,7 +11,8 @@ from urllib.parse import quote
 import pytest
 
 from engine.sim.ports import Settings
-from tests.sim.binance_rig import KEYS, Rig, eventually, sign
+from tests.sim.binance_rig import KEYS, Rig, sign
+from tests.sim.loopback_rig import eventually
 
 SPOT, PERP = "/api/v3/order", "/fapi/v1/order"
 MARKET = {"type": "MARKET", "timeInForce": None, "price": None}

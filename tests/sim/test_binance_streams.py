@@ -18,7 +18,8 @@ from engine.sim.binance.control import answer
 from engine.sim.binance.streams import parse_path
 from engine.sim.binance.wire import WireOptions
 from engine.sim.ports import Settings
-from tests.sim.binance_rig import DEADLINE_S, Rig, eventually
+from tests.sim.binance_rig import Rig
+from tests.sim.loopback_rig import DEADLINE_S, eventually
 
 
 @pytest.fixture

@@ -20,7 +20,8 @@ from engine.sim.clock import SimClock
 from engine.sim.exchange import Exchange
 from engine.sim.faults import FaultBoard
 from engine.sim.ports import Settings
-from tests.sim.bitmart_rig import BOOKS, DEADLINE_S, MARKETS, SPECS, Message, Rig, Socket
+from tests.sim.bitmart_rig import BOOKS, MARKETS, SPECS, Rig, Socket
+from tests.sim.loopback_rig import DEADLINE_S, Message
 
 PRODUCTS = ("spot", "perp")
 DEPTHS = {"spot": 100, "perp": 50}

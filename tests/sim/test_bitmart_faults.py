@@ -12,7 +12,8 @@ from websockets.exceptions import InvalidStatus
 
 from engine.sim.bitmart.limits import Rate, RestLimits
 from engine.sim.clock import ManualSimClock
-from tests.sim.bitmart_rig import BOOKS, MARKETS, Message, Rig
+from tests.sim.bitmart_rig import BOOKS, MARKETS, Rig
+from tests.sim.loopback_rig import Message
 
 PLACE = {"spot": "/spot/v2/submit_order", "perp": "/contract/private/submit-order"}
 BODY: dict[str, Message] = {

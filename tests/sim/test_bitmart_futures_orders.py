@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from engine.sim.clock import ManualSimClock
-from tests.sim.bitmart_rig import Message, Rig, Socket
+from tests.sim.bitmart_rig import Rig, Socket
+from tests.sim.loopback_rig import Message
 
 BUY, BUY_REDUCE, SELL_REDUCE, SELL = OPEN_LONG, CLOSE_SHORT, CLOSE_LONG, OPEN_SHORT = 1, 2, 3, 4
 PRIVATE = "/contract/private"

@@ -11,7 +11,8 @@ import pytest
 from engine.sim.accounts import Account
 from engine.sim.bitmart.gate import Gate, SocketRefusal, signature
 from engine.sim.clock import ManualSimClock
-from tests.sim.bitmart_rig import Message, Rig, sign
+from tests.sim.bitmart_rig import Rig, sign
+from tests.sim.loopback_rig import Message
 
 ORDER = {"symbol": "BTC_USDT", "side": "buy", "type": "limit", "size": "0.001", "price": "50000"}
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.sim.bitmart_rig import Message, Rig
+from tests.sim.bitmart_rig import Rig
+from tests.sim.loopback_rig import Message
 
 QUERY = "/spot/v4/query"
 

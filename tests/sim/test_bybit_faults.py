@@ -11,7 +11,8 @@ import pytest
 from aiohttp import ClientError
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from tests.sim.bybit_rig import Message, Rig
+from tests.sim.bybit_rig import Rig
+from tests.sim.loopback_rig import Message
 
 ORDER: Message = {
     "category": "linear", "symbol": "BTCUSDT", "side": "Buy", "orderType": "Limit", "qty": "0.01",

@@ -9,7 +9,8 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.sim.bybit_rig import Message, Rig
+from tests.sim.bybit_rig import Rig
+from tests.sim.loopback_rig import Message
 
 JUNK: tuple[Any, ...] = (
     None, True, False, 0, -1, 1.5, 10**30, "", "0", "1", "-1", "x", "1e5", "9" * 25, "0.001", "59999.9",

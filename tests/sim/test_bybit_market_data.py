@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from engine.sim.bybit.instruments import number_text
-from tests.sim.bybit_rig import Message, Rig, Socket
+from tests.sim.bybit_rig import Rig, Socket
+from tests.sim.loopback_rig import Message
 
 
 @pytest.fixture
@@ -288,7 +289,7 @@ async def test_spot_takes_ten_topics_a_request(rig: Rig) -> None:
     answer = await socket.ask({"op": "subscribe", "args": args[:11]})
     assert answer["success"] is False
     assert answer["ret_msg"] == "args size >10"
-    assert "\\u003e10" in socket.texts[-1]
+    assert "\\u003e10" in str(socket.raw[-1])
     assert (await socket.ask({"op": "subscribe", "args": args[:10]}))["ret_msg"] == "subscribe"
 
 

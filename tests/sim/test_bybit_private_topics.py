@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.sim.bybit_rig import Message, Rig, Socket
+from tests.sim.bybit_rig import Rig, Socket
+from tests.sim.loopback_rig import Message
 
 MARKET = {"orderType": "Market", "price": ""}
 SPOT = {"category": "spot", "qty": "0.001", "price": "59000"}

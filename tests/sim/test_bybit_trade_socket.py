@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.sim.bybit_rig import Message, Rig, sign
+from tests.sim.bybit_rig import Rig, sign
+from tests.sim.loopback_rig import Message
 
 ORDER: Message = {
     "category": "linear", "symbol": "BTCUSDT", "side": "Buy", "orderType": "Limit", "qty": "0.01",

@@ -10,7 +10,8 @@ from decimal import Decimal as D
 import pytest
 
 from engine.sim.okx.options import Options
-from tests.sim.okx_rig import MANY, SPOT, SWAP, Message, Rig
+from tests.sim.loopback_rig import Message
+from tests.sim.okx_rig import MANY, SPOT, SWAP, Rig
 
 
 @pytest.fixture

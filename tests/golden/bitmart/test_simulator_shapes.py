@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from engine.sim.bitmart.frames import raw_deflate
-from tests.sim.bitmart_rig import BOOKS, Message, Rig
+from tests.sim.bitmart_rig import BOOKS, Rig
+from tests.sim.loopback_rig import Message
 
 # Shapes written down by hand from the venue's documentation: they hold without any recording.
 SPOT_ORDER = (
