@@ -201,7 +201,10 @@ class BookSnapshot(msgspec.Struct, frozen=True):
 class Trade(msgspec.Struct, frozen=True, gc=False):
     """A public print. ``price`` and ``qty`` are scaled; ``aggressor`` took liquidity.
 
-    ``trade_id`` is 0 where the venue numbers no prints (BitMart spot).
+    Attributes:
+        trade_id: 0 where the venue numbers no prints (BitMart spot).
+        count: trades told as one: it stands for the ``count`` ids that end in ``trade_id`` (OKX).
+        is_backfilled: it was asked for afterwards, because no connection had brought it.
     """
 
     universal: str
@@ -212,6 +215,8 @@ class Trade(msgspec.Struct, frozen=True, gc=False):
     venue_utc_ns: int
     recv_utc_ns: int
     recv_mono_ns: int
+    count: int = 1
+    is_backfilled: bool = False
 
 
 class TopOfBook(msgspec.Struct, frozen=True, gc=False):

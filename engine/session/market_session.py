@@ -49,6 +49,7 @@ class MarketSession:
 
     Attributes:
         on_live: told of a book that became LIVE.
+        on_cut, on_back: told when the last connection is lost, and when one serves again (the first too).
         promotions: how often a follower took the lead.
         trouble: why no connection serves; empty while one does.
     """
@@ -93,6 +94,8 @@ class MarketSession:
         self._rotation: asyncio.Task[None] | None = None
         self._rotate_not_before_ns = 0
         self.on_live: Callable[[BookLike], None] | None = None
+        self.on_cut: Callable[[], None] | None = None
+        self.on_back: Callable[[], None] | None = None
         self.promotions = 0
         self._owner = LinkOwner(self._up, self._ready, self._down, self._attend, self._leaving)
         self.leader: MarketLink | None = None
@@ -188,12 +191,16 @@ class MarketSession:
             assert link.feed is not None
             sync.use(link.feed)
             sync.begin("connected, waiting for a snapshot")
+        if self.on_back is not None:
+            self.on_back()
 
     def _down(self, link: MarketLink, event: SessionDown) -> None:
         if link is self.leader:
             follower = next((each for each in self.links if each.is_ready), None)
             if follower is None:
                 self.leader = None
+                if self.on_cut is not None:
+                    self.on_cut()
             else:
                 self._promote(follower, f"connection lost: {event.reason}")
         if self.leader is None:

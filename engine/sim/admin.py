@@ -54,6 +54,7 @@ class Admin:
                 web.get("/truth/book", self._book),
                 web.get("/truth/orders", self._orders),
                 web.get("/truth/fills", self._fills),
+                web.get("/truth/trades", self._trades),
                 web.get("/truth/positions", self._positions),
                 web.get("/truth/balances", self._balances),
                 web.get("/truth/funding", self._funding),
@@ -107,7 +108,7 @@ class Admin:
                     ]
                     for venue, exchange in self._exchanges.items()
                 },
-                "paths": ["/truth/book", "/truth/orders", "/truth/fills", "/truth/positions",
+                "paths": ["/truth/book", "/truth/orders", "/truth/fills", "/truth/trades", "/truth/positions",
                           "/truth/balances", "/truth/funding", "/faults", "/fault", "/funding"],
             }
         )  # fmt: skip
@@ -141,6 +142,18 @@ class Admin:
     async def _orders(self, request: web.Request) -> web.Response:
         exchange, account = self._exchange(request), self._account(request)
         return _reply([order_view(order) for order in exchange.orders if order.account is account])
+
+    async def _trades(self, request: web.Request) -> web.Response:
+        market = self._market(request)
+        return _reply(
+            [
+                {
+                    "trade_id": trade_id, "price": market.price_text(price), "qty": market.qty_text(lots),
+                    "side": side, "traded_ms": traded_ms,
+                }
+                for trade_id, price, lots, side, traded_ms in market.prints
+            ]
+        )  # fmt: skip
 
     async def _fills(self, request: web.Request) -> web.Response:
         return _reply([fill_view(fill) for fill in self._exchange(request).fills(self._account(request))])

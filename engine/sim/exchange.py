@@ -333,6 +333,7 @@ class Exchange:
         market.last_price_ticks = price
         side = "BUY" if taker_side == "BUY" else "SELL"
         trade = TradePrint(market, trade_id, price, lots, side, number, now, maker, taker)  # type: ignore[arg-type]
+        market.prints.append((trade_id, price, lots, side, now))
         for listener in self.listeners:
             listener.on_trade(trade)
         if maker is not None:

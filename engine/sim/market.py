@@ -115,6 +115,7 @@ class Market:
         ids: gives update ids: own and contiguous for spot, shared by all perpetuals.
         last_id: id of the latest change; published_id: of the last one in a batch.
         status: ``TRADING``, ``CANCEL_ONLY``, ``HALTED``, ``PRE_TRADING`` or ``SETTLING``, venue-neutral.
+        prints: latest trades as (id, price in ticks, lots, the taker's side, time in ms), the newest last.
         mark_price, index_price, funding_rate, next_funding_ms: perpetuals only.
         funding_estimates: what the running rate was, with the time (ms) from which on; the newest last.
     """
@@ -139,6 +140,7 @@ class Market:
         self.next_funding_ms = 0
         self.funding_history: deque[tuple[int, Decimal, Decimal]] = deque(maxlen=2_000)
         self.funding_estimates: deque[tuple[int, Decimal]] = deque(maxlen=300)
+        self.prints: deque[tuple[int, int, int, str, int]] = deque(maxlen=20_000)
         self.open_interest_lots = 1_000_000
         self._first_id = 0
         self._dirty_bids: dict[int, int] = {}

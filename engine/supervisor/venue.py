@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import difflib
+import functools
 import random
 import ssl
-from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -28,6 +28,7 @@ from engine.session.snapshots import SnapshotDesk
 from engine.session.venue_clock import VenueClock
 from engine.supervisor.funding import FundingDesk
 from engine.supervisor.listing import ListingHooks, ListingWatch
+from engine.supervisor.prints import Prints
 from engine.supervisor.trust import BookTrust
 from engine.telemetry import events
 from engine.telemetry.histogram import Histogram, merge, summary
@@ -35,12 +36,9 @@ from engine.telemetry.log import EventLog
 from engine.transport.http import HttpPool
 from engine.transport.reconnect import Backoff, ConnectionBudgets
 from engine.transport.request_budget import RequestBudget
-from engine.venues.base import ConnectionPlan, Endpoints, MarketDataAdapter, Topic, WithFunding
+from engine.venues.base import ConnectionPlan, Endpoints, MarketDataAdapter, Topic, WithFunding, WithTradeList
 
 LISTING_TIMEOUT_S = 10.0
-TRADES_KEPT = 200
-TRADE_IDS_KEPT = 2_000
-"""Per instrument, to know a print again."""
 
 
 class VenueProduct:
@@ -104,10 +102,14 @@ class VenueProduct:
         )  # fmt: skip
         self._by_book_id: dict[int, Instrument] = {}
         self.sessions: list[MarketSession] = []
-        self.taps = MarketTaps(self._on_trade, self._on_top, self._on_funding)
+        self.taps = MarketTaps(self._hear_trade, self._on_top, self._on_funding)
         self.tops: dict[str, TopOfBook] = {}
-        self.trades: dict[str, deque[Trade]] = {}
-        self._trade_ids: dict[str, dict[int, None]] = {}
+        self.prints = Prints(
+            (self.venue, self.product.value),
+            adapter.trade_list if isinstance(adapter, WithTradeList) else None, self.pool, self.budget,
+            self.instruments, clock, log, timeout_s=config.market_data.snapshot_timeout_ms / 1000,
+            heard=self._on_print, offset_ns=lambda: self.budget.offset_ns,
+        )  # fmt: skip
         self.funding: dict[str, FundingUpdate] = {}
         self.funding_desk: FundingDesk | None = None
         self.connects = connects
@@ -219,8 +221,7 @@ class VenueProduct:
             self._next_book_id += 1
             self.books[universal] = book
             self._by_book_id[book.book_id] = instrument
-            self.trades[universal] = deque(maxlen=TRADES_KEPT)
-            self._trade_ids[universal] = {}
+            self.prints.add(universal)
             if self._recorder is not None:
                 self._recorder.describe(book.book_id, instrument)
         self._log.emit(
@@ -307,6 +308,9 @@ class VenueProduct:
             stale_after_ms=market_data.stale_after_ms,
             has_twins=self._config.venues[self.venue].twin_connections,
         )
+        if plan.has_trades and "trades" in market_data.topics:
+            session.on_cut = functools.partial(self.prints.cut, plan.universals)
+            session.on_back = functools.partial(self.prints.back, plan.universals)
         if self._recorder is not None and session.feeds:
             session.record_to(self._recorder.deltas)
             session.on_live = self._record_whole
@@ -339,6 +343,7 @@ class VenueProduct:
             await self.funding_desk.stop()
         if self._desk is not None:
             await self._desk.stop()
+        await self.prints.stop()
         await asyncio.gather(*[session.stop() for session in self.sessions])
         await self.pool.stop()
 
@@ -360,16 +365,11 @@ class VenueProduct:
 
     # ----------------------------------------------------------------------------------------- data
 
-    def _on_trade(self, trade: Trade) -> None:
-        """Take a print once: twins bring it twice, and so does a replaced connection for a moment."""
-        seen = self._trade_ids[trade.universal]
-        if trade.trade_id in seen:
-            return
-        if trade.trade_id:  # prints without a number cannot be told from copies
-            seen[trade.trade_id] = None
-            if len(seen) > TRADE_IDS_KEPT:
-                del seen[next(iter(seen))]
-        self.trades[trade.universal].append(trade)
+    def _hear_trade(self, trade: Trade) -> None:
+        self.prints.on_trade(trade)
+
+    def _on_print(self, trade: Trade) -> None:
+        """Hear of every print once, those that were asked for afterwards among them."""
         if self._recorder is not None:
             self._recorder.record_trade(self.venue, trade)
 
@@ -527,6 +527,7 @@ class VenueProduct:
             "budget": self.budget.usage(),
             "trust": self.trust.health() if self.trust else None,
             "listing": self.listing.health(),
+            "trades": self.prints.health(),
             "clock": self.venue_clock.view()
             | {
                 "unanswered": self.clock_keeper.failed,

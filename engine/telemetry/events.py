@@ -96,6 +96,18 @@ INSTRUMENT_MISSING = _event(
     "symbol",
     "nearest",
 )
+TRADES_MISSED = _event(
+    "trades.missed",
+    "warning",
+    "Prints of this stretch were not seen, and the venue's list does not reach back to them: they are lost.",
+    "venue",
+    "instrument",
+    "from_id",
+    "to_id",
+    "from_utc_ns",
+    "to_utc_ns",
+    "count",
+)
 INSTRUMENT_COLLIDED = _event(
     "instrument.collided",
     "error",

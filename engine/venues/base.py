@@ -16,7 +16,8 @@ from engine.model.account import Balance, Position
 from engine.model.instrument import Instrument, Product
 from engine.model.market import BookSnapshot, DepthSchema, FundingUpdate, TopOfBook, Trade
 from engine.model.orders import AmendOrder, ExecutionReport, NewOrder, OrderAck, VenueError
-from engine.model.ports import FundingReader
+from engine.model.ports import WithFunding as WithFunding
+from engine.model.trades import TradeIds
 from engine.model.wire import Allowance as Allowance
 from engine.model.wire import BudgetRule as BudgetRule
 from engine.model.wire import ConnectionRules as ConnectionRules
@@ -157,6 +158,7 @@ class ConnectionPlan(msgspec.Struct, frozen=True, kw_only=True):
         awaits_welcome: nothing may be sent before the venue's ``Welcome`` was decoded.
         depth_routes: (route, universal) pairs for the kernel; see ``DepthSchema.route_keys``.
         universals: every instrument that this connection serves.
+        has_trades: it brings these instruments' prints, where they are subscribed.
     """
 
     name: str
@@ -165,6 +167,7 @@ class ConnectionPlan(msgspec.Struct, frozen=True, kw_only=True):
     rules: ConnectionRules
     depth_routes: tuple[tuple[str, str], ...] = ()
     universals: tuple[str, ...] = ()
+    has_trades: bool = True
     handshake: Handshake | None = None
     awaits_welcome: bool = False
 
@@ -545,6 +548,44 @@ class Renaming(Protocol):
     """
 
     renames_amended: bool
+
+
+class TradeList(msgspec.Struct, frozen=True):
+    """A venue's latest prints of one instrument, oldest first, each ``is_backfilled``.
+
+    Attributes:
+        is_capped: the list is as long as it can be: older prints may exist.
+    """
+
+    trades: list[Trade]
+    is_capped: bool
+
+
+class TradeListReader(Protocol):
+    """How one venue product is asked for its latest prints.
+
+    Attributes:
+        ids: what the list's trade ids are good for; they are the stream's, or 0.
+        resolution_ns: how fine the list's times are.
+    """
+
+    ids: TradeIds
+    resolution_ns: int
+
+    def request(self, instrument: Instrument) -> HttpRequest:
+        """Return the request for as many prints as one answer holds."""
+        ...
+
+    def decode(self, instrument: Instrument, body: bytes, mono_ns: int, utc_ns: int) -> TradeList:
+        """Return the list; raises ProtocolViolation, for refusals too."""
+        ...
+
+
+@runtime_checkable
+class WithTradeList(Protocol):
+    """Offered besides ``MarketDataAdapter`` where the latest prints can be asked for over REST."""
+
+    trade_list: TradeListReader
 
 
 class RecordedDialect(msgspec.Struct, frozen=True):

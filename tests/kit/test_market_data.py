@@ -83,8 +83,8 @@ async def test_trades_tops_and_funding_come(market: Market) -> None:
     async with shared(market) as bench:
         venue = bench.rig.venue(bench.universal)
         if market.offers.trades:
-            await until(lambda: venue.trades[bench.universal], what="a trade")
-            trade = venue.trades[bench.universal][-1]
+            await until(lambda: venue.prints.latest(bench.universal, 1), what="a trade")
+            trade = venue.prints.latest(bench.universal, 1)[-1]
             bid, ask = bench.touch()
             assert bid * 0.9 < trade.price < ask * 1.1
             assert trade.qty > 0

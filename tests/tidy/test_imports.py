@@ -10,8 +10,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 
 RANK = {
-    "": 0, "model": 0, "config": 1, "telemetry": 1, "transport": 2, "venues": 2, "book": 2, "recorder": 2,
-    "session": 3, "router": 3, "replay": 3, "supervisor": 5, "cli": 5, "__main__": 6,
+    "": 0, "model": 0, "config": 1, "telemetry": 1, "transport": 2, "venues": 2, "book": 2, "prints": 2,
+    "recorder": 2, "session": 3, "router": 3, "replay": 3, "supervisor": 5, "cli": 5, "__main__": 6,
 }  # fmt: skip
 
 FENCES = {

@@ -36,6 +36,7 @@ from engine.venues.binance.endpoints import (
     TRADE_STREAMS,
     VENUE,
 )
+from engine.venues.binance.recent_trades import BinanceTrades
 from engine.venues.binance.signing import signer_for, websocket_payload
 from engine.venues.binance.user_data import PrivateDecoder
 
@@ -75,6 +76,7 @@ class BinanceMarketData:
                 f'venues.binance.trade_stream = "{trades}": there are {", ".join(TRADE_STREAMS)}'
             )
         self._trades = trades or TRADE_STREAMS[0]
+        self.trade_list = BinanceTrades(product, self._trades == "aggTrade")
         self._path = PATHS[product]
         self._label = f"{VENUE}.{product.value}"
         self._decoder = market_data.MarketDecoder()

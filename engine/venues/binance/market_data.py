@@ -145,9 +145,19 @@ def market_plans(
                     if has_depth
                     else (),
                     universals=tuple(each.universal for each in group),
+                    has_trades=route == _trades_route(product, trades),
                 )
             )
     return plans
+
+
+def _trades_route(product: Product, trades: str) -> str:
+    """Return the kind of connection that has the prints.
+
+    USD-M documents @aggTrade only, on /market; @trade on /public is undocumented and measured (2026-09-25),
+    and has every print with its consecutive id.
+    """
+    return "market" if product is Product.PERP and trades == "aggTrade" else "public"
 
 
 def _streams(
@@ -155,16 +165,12 @@ def _streams(
 ) -> list[str]:
     """Return the stream names of one instrument on one kind of connection; symbols are lower case there."""
     lower = symbol.lower()
-    is_perp = product is Product.PERP
-    # USD-M documents @aggTrade only, on /market; @trade on /public is undocumented and measured
-    # (2026-09-25), and has every print with its consecutive id.
-    trades_route = "market" if is_perp and trades == "aggTrade" else "public"
     names = []
     if route == "public" and Topic.DEPTH in topics:
         names.append(depth_stream(product, symbol, speed))
     if route == "public" and Topic.TOP_OF_BOOK in topics:
         names.append(f"{lower}@bookTicker")
-    if route == trades_route and Topic.TRADES in topics:
+    if route == _trades_route(product, trades) and Topic.TRADES in topics:
         names.append(f"{lower}@{trades}")
     if route == "market" and Topic.FUNDING in topics:
         names.append(f"{lower}@markPrice@1s")

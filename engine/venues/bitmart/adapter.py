@@ -42,6 +42,7 @@ from engine.venues.bitmart.endpoints import (
     rest_budgets,
 )
 from engine.venues.bitmart.order_entry import Margin, checked_client_id, checked_venue_id, plain_text
+from engine.venues.bitmart.recent_trades import BitmartTrades
 from engine.venues.bitmart.signing import BitmartSigner
 
 _JSON = "application/json"
@@ -82,6 +83,7 @@ class BitmartMarketData:
         self._label = f"{VENUE}.{product.value}"
         self._is_spot = product is Product.SPOT
         self._decoder = frames.MarketDecoder(product)
+        self.trade_list = BitmartTrades(product)
         self.funding = None if self._is_spot else funding.BitmartFunding()
 
     def _read(self, target: str, label: str) -> HttpRequest:

@@ -47,6 +47,7 @@ from engine.venues.bybit.endpoints import (
     VENUE,
     rest_budgets,
 )
+from engine.venues.bybit.recent_trades import BybitTrades
 from engine.venues.bybit.signing import BybitSigner
 
 _REALTIME = f"{PATH}/order/realtime"
@@ -82,6 +83,7 @@ class BybitMarketData:
         self._category = CATEGORIES[product]
         self._label = f"{VENUE}.{product.value}"
         self._decoder = frames.MarketDecoder()
+        self.trade_list = BybitTrades(product)
         self.funding = funding.BybitFunding() if product is Product.PERP else None
 
     def _read(self, target: str, label: str) -> HttpRequest:

@@ -49,6 +49,7 @@ from engine.venues.kucoin.endpoints import (
     VALIDITY_MS,
     VENUE,
 )
+from engine.venues.kucoin.recent_trades import KucoinTrades
 from engine.venues.kucoin.signing import KucoinSigner
 
 STREAMS = ("unified", "classic")
@@ -96,6 +97,7 @@ class KucoinMarketData:
         self._sign: Callable[[str, str], bytes] | None = None
         self._label = f"{VENUE}.{product.value}"
         self._decoder = frames.MarketDecoder(product)
+        self.trade_list = KucoinTrades(product)
         self._is_spot = product is Product.SPOT
         self.funding = None if self._is_spot else funding.KucoinFunding()
 

@@ -46,6 +46,7 @@ from engine.venues.okx.endpoints import (
     VENUE,
     weight_of,
 )
+from engine.venues.okx.recent_trades import OkxTrades
 from engine.venues.okx.recorded import ChecksumChain
 from engine.venues.okx.signing import OkxSigner
 
@@ -87,6 +88,7 @@ class OkxMarketData:
         self._headers = _DEMO_HEADER if is_demo else b""
         self._label = f"{VENUE}.{product.value}"
         self._decoder = frames.MarketDecoder()
+        self.trade_list = OkxTrades(self._headers)
         self.funding = funding.OkxFunding(self._headers) if product is Product.PERP else None
 
     def _read(self, target: str, label: str, limit: int) -> HttpRequest:

@@ -44,6 +44,7 @@ class _Trade(msgspec.Struct, gc=False):
     sz: str
     side: str
     ts: str
+    count: str = "1"
 
 
 class _Top(msgspec.Struct, gc=False):
@@ -281,6 +282,7 @@ def _trades(instrument: Instrument) -> _Decode:
                     time_ns(row.ts),
                     utc_ns,
                     mono_ns,
+                    max(1, min(number(row.count), number(row.tradeId))),
                 )
             )
         return events

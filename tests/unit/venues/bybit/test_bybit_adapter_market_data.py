@@ -157,8 +157,18 @@ def test_trades(perp: BybitMarketData, sample: Sample, perp_btc: Instrument) -> 
     assert perp_btc.qty(last.qty) == Decimal("1.25")
     assert first.venue_utc_ns == 1795442400865_000_000
     assert (first.recv_mono_ns, first.recv_utc_ns) == (5, 6)
-    assert first.trade_id == 0x20F43950D8DD5B31 >> 1
-    assert last.trade_id == 0xFFFFFFFFFFFF5FFF >> 1  # fits an int64
+    assert first.trade_id == (0x20F43950D8DD5B31 ^ 0x9112A178EB6023AF) & (2**63 - 1)
+    assert 0 < last.trade_id < 2**63  # fits an int64
+
+
+def test_ids_that_differ_anywhere_are_different_numbers() -> None:
+    alike = [
+        "20f43950-d8dd-5b31-9112-a178eb6023af",
+        "20f43950-d8dd-5b31-9112-a178eb6023ae",
+        "20f43951-d8dd-5b31-9112-a178eb6023af",
+        "20f43950-d8dd-5b31-1112-a178eb6023af",  # the top bit of a variant is always set
+    ]
+    assert len({trade_number(each) for each in alike}) == 3
 
 
 def test_spot_trades(spot: BybitMarketData, sample: Sample, btc: Instrument) -> None:
