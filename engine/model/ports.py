@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import msgspec
 
@@ -118,4 +118,14 @@ class FundingReader(Protocol):
         self, instrument: Instrument, status: int, body: bytes, retry_after: str | None = None
     ) -> list[SettledRate] | VenueError:
         """Decode a page of settled rates, newest first; it may hold more than was asked for."""
+        ...
+
+
+@runtime_checkable
+class WithFunding(Protocol):
+    """Offered besides ``MarketDataAdapter`` where a venue has perpetuals."""
+
+    @property
+    def funding(self) -> FundingReader | None:
+        """Return who asks for funding; ``None`` on products without it."""
         ...

@@ -33,7 +33,7 @@ def test_contracts_alone_have_funding() -> None:
 
 
 def test_the_contract_list(reader: KucoinFunding, known: dict[str, Instrument], sample: Sample) -> None:
-    """The countdown nextFundingRateTime is not read; dated futures are passed over; lots are not base units."""
+    """The countdown nextFundingRateTime is not read, dated futures are passed over, lots are converted."""
     (question,) = reader.questions([known["XBTUSDTM"], known["ETHUSDTM"]])
     assert (question.request.target, question.request.weight) == ("/api/v1/contracts/active", 3)
     assert reader.decode_terms(question, 200, sample("http_funding_contracts")) == [
