@@ -512,14 +512,6 @@ class AskingForSnapshots(Protocol):
 
 
 @runtime_checkable
-class WithFunding(Protocol):
-    """Offered besides ``MarketDataAdapter`` where a venue has perpetuals."""
-
-    funding: FundingReader | None
-    """Asks for funding; ``None`` on products without it."""
-
-
-@runtime_checkable
 class Amending(Protocol):
     """Offered besides ``TradingAdapter`` where the venue changes orders in place (``Capabilities.amend``).
 
