@@ -18,6 +18,8 @@ from engine.model.market import Side
 DIVISION_DIGITS = 28
 """Significant digits of averages and percentages; everything else is exact."""
 EXACT_DIGITS = 80
+AMOUNT_MAX = Decimal(10) ** 18
+"""More than any book holds, and few enough digits for exact results."""
 FEW_LEVELS = 128
 """Most orders end within these; only one that does not is worth the whole ladders."""
 
@@ -90,13 +92,16 @@ def price_impact(
         with_fees: choose levels by what a taker gets or pays after fees, and count fees in the average.
 
     Raises:
-        UsageError: not exactly one positive amount was given, or the venue does not list the symbol.
+        UsageError: not exactly one positive amount was given, it is beyond all reason, or the venue does not
+            list the symbol.
     """
     wanted = base_qty if base_qty is not None else quote_amount
     if (base_qty is None) == (quote_amount is None) or wanted is None:
         raise UsageError("give either a base or a quote amount")
     if not wanted.is_finite() or wanted <= 0:
         raise UsageError(f"an amount must be a positive number, not {wanted}")
+    if wanted > AMOUNT_MAX:
+        raise UsageError(f"an amount of {wanted:.3E} is too large; at most {AMOUNT_MAX:.0E}")
     with localcontext(Context(prec=EXACT_DIGITS)):
         for levels in (FEW_LEVELS, -1):
             walk = _Walk(book, side, venue, with_fees, levels)

@@ -85,6 +85,9 @@ class Markets:
             venue=venue,
             with_fees=with_fees,
         )
+        if answer.outcome == "filled" and not answer.base_qty:
+            wanted = arguments.get("base") or arguments.get("quote")
+            raise UsageError(f"{wanted} is less than one lot of {consolidated.universal} at these prices")
         return impact_row(answer, frozenset(self._without_fee.get(consolidated.universal, ())))
 
     def _need_fees(self, consolidated: Consolidated, venue: str) -> None:

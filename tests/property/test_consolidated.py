@@ -318,6 +318,18 @@ def test_misuse_is_told() -> None:
     assert made.best().excluded == ()
 
 
+@pytest.mark.parametrize("unit", ["base_qty", "quote_amount"])
+def test_an_amount_beyond_all_reason_is_refused(unit: str) -> None:
+    made = build([([(1, 5)], [(1, 5)]), ([], []), ([], [])], [0, 0, 0], [True] * 3, [Decimal(0)] * 3)
+    for amount in (Decimal("1e400"), Decimal(10) ** 18 + 1):
+        options: dict[str, Any] = {unit: amount}
+        with pytest.raises(UsageError, match="is too large") as caught:
+            price_impact(made, Side.BUY, **options)
+        assert len(str(caught.value)) < 80
+    largest: dict[str, Any] = {unit: Decimal(10) ** 18}
+    assert price_impact(made, Side.BUY, **largest).outcome == "insufficient_depth"
+
+
 def test_what_lies_beyond_a_horizon_is_told() -> None:
     made = build([([(1, 5)], [(1, 5)]), ([], []), ([], [])], [0, 0, 0], [True] * 3, [Decimal(0)] * 3)
     within = price_impact(made, Side.SELL, base_qty=Decimal("0.005"))
