@@ -33,6 +33,10 @@ class InstrumentUnknown(EngineError):
     """No such universal symbol at that venue; the text lists the nearest ones."""
 
 
+class VenueNotUp(EngineError):
+    """A venue's listing has not been read, so nothing of it is known yet; the text says why."""
+
+
 class NotSent(EngineError):
     """The link's: no byte of the request left this host, so it certainly did not happen."""
 

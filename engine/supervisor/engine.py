@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import difflib
 import gc
 import os
 import random
@@ -15,7 +17,7 @@ from typing import Any
 from engine import __version__
 from engine.book.l2 import COMPILED
 from engine.config import Config
-from engine.model.errors import ConfigError, InstrumentUnknown, UsageError
+from engine.model.errors import ConfigError, InstrumentUnknown, UsageError, VenueNotUp
 from engine.model.instrument import Product
 from engine.model.market import Side
 from engine.model.orders import TimeInForce
@@ -416,6 +418,7 @@ class Engine:
 
         Raises:
             InstrumentUnknown: none does; the text lists what is near.
+            VenueNotUp: one is configured to, but its listing has not been read.
         """
         candidates = [venue for venue in self.venues if exchange in (None, venue.venue)]
         if not candidates:
@@ -424,23 +427,37 @@ class Engine:
         for venue in candidates:
             if universal in venue.instruments:
                 return venue
-        wanted = Product.PERP if ":" in universal else Product.SPOT
-        for venue in candidates:
-            if venue.product is wanted:
-                venue.instrument(universal)
-        raise InstrumentUnknown(f"no enabled venue serves {universal}")
+        configured = {venue: self._configured(venue) for venue in candidates}
+        for venue, symbols in configured.items():
+            if universal in symbols and not venue.is_listed.is_set():
+                why = venue.error or "its listing has not come yet"
+                raise VenueNotUp(f"{venue.venue} {venue.product.value} is {venue.state}: {why}")
+        offered = sorted({symbol for symbols in configured.values() for symbol in symbols})
+        if universal in offered:
+            who = f"{exchange} does not list" if exchange else "no enabled venue lists"
+            raise InstrumentUnknown(f"{who} {universal}, though the configuration names it")
+        near = difflib.get_close_matches(universal.upper(), offered, n=3, cutoff=0.4)
+        hint = f"; did you mean {', '.join(near)}?" if near else ""
+        nobody = f"{exchange} does not serve" if exchange else "no enabled venue serves"
+        raise InstrumentUnknown(f"{nobody} {universal}{hint}")
+
+    def _configured(self, venue: VenueProduct) -> tuple[str, ...]:
+        """Return the symbols that the configuration gives a venue product."""
+        symbols: tuple[str, ...] = getattr(self.config.venues[venue.venue].instruments, venue.product.value)
+        return symbols
 
     async def handle(self, command: str, arguments: dict[str, Any]) -> Any:
         """Answer one question or order of the control socket or of a one-shot command.
 
         Raises:
-            UsageError, ConfigError, InstrumentUnknown: it cannot be answered; the text says why.
+            UsageError, ConfigError, InstrumentUnknown, VenueNotUp: it cannot be answered; the text says why.
         """
         if command == "quotes":
             symbols = tuple(arguments.get("symbols", ()))
             exchange = arguments.get("exchange")
             for symbol in symbols:
-                self.find(symbol, exchange)
+                with contextlib.suppress(VenueNotUp):  # what is up is answered, the others are named
+                    self.find(symbol, exchange)
             shown = [venue for venue in self.venues if exchange in (None, venue.venue)]
             return {
                 "quotes": [row for venue in shown for row in venue.quote_rows(symbols)],
