@@ -156,7 +156,7 @@ class Rig:
             make = PureBook if is_pure else new_book
             book = make(f"{venue.name} {crowd.names[0]}", venue.price_scale, venue.qty_scale)
             feed = PureDepthFeed(venue.schema) if is_pure else new_feed(venue.schema)
-            feed.add(venue.route(crowd.names[0]), book)
+            feed.add(venue.route(crowd.names[0]), book)  # type: ignore[arg-type]
             book.begin_sync()
             if not venue.schema.is_in_band:
                 book.load_snapshot(crowd.snapshot(number, 0))
