@@ -68,6 +68,14 @@ class Account:
         """Return the position in a contract, flat if there is none."""
         return self.positions.setdefault(symbol, Position())
 
+    def unify(self) -> None:
+        """Make one wallet of two, where an account has one for everything."""
+        wallet, perp = self.balances.setdefault("spot", {}), self.balances.get("perp", {})
+        if perp is not wallet:
+            for asset, balance in perp.items():
+                self.balance("spot", asset).free += balance.free
+            self.balances["perp"] = wallet
+
     def __repr__(self) -> str:
         return f"Account({self.name})"
 

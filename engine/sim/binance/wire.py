@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -41,6 +40,7 @@ from engine.sim.binance.topics import Hub
 from engine.sim.binance.user_data import EventQueue, PerpUserData, SpotUserData
 from engine.sim.binance.ws_api import PATHS, WsApi
 from engine.sim.clock import SimClock
+from engine.sim.clockwork import Clockwork
 from engine.sim.exchange import Exchange
 from engine.sim.faultpoints import ClockFault, FaultPoints
 from engine.sim.faults import FaultBoard
@@ -98,9 +98,7 @@ class BinanceProduct:
         self.product = product
         self._exchange = exchange
         self._clock = clock
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._round_due = False
-        self._task: asyncio.Task[None] | None = None
+        self._clockwork = Clockwork(f"binance-{product}", TICK_S, self.tick, self.finish_round)
         self.faults = FaultPoints(fault_board, exchange.venue, product)
         self.flushes = Flushes()
         self.hub = Hub()
@@ -108,7 +106,7 @@ class BinanceProduct:
         self.board = Board(self._markets)
         rules = options.limits.get(product) or (spot_rules() if product == "spot" else perp_rules())
         self.limits = RateLimits(rules)
-        self.publisher = Publisher(self.board, self.hub, self.faults, clock.now_ms, self.wake)
+        self.publisher = Publisher(self.board, self.hub, self.faults, clock.now_ms, self._clockwork.wake)
         self._seconds = SecondStreams(product, self.board, self.hub)
         for account in exchange.accounts.values():
             account.updated_ms = account.updated_ms or clock.now_ms()
@@ -131,7 +129,7 @@ class BinanceProduct:
         self._expire_keys: Callable[[int], None] = _nothing
         if product == "spot":
             spot_data = SpotUserData(clock.now_ms)
-            self._queue = EventQueue(self.faults, spot_data.send, self.wake)
+            self._queue = EventQueue(self.faults, spot_data.send, self._clockwork.wake)
             self._events: SpotEvents | PerpEvents = SpotEvents(
                 self.board, self._queue, self.limits, clock.now_ms
             )
@@ -152,7 +150,7 @@ class BinanceProduct:
             expire_all = _nothing_at_all
         else:
             private = PerpUserData(clock.now_ms, options.seed, settings.time_scale)
-            self._queue = EventQueue(self.faults, private.send, self.wake)
+            self._queue = EventQueue(self.faults, private.send, self._clockwork.wake)
             margin = PerpAccounts(exchange, self.board)
             self._events = PerpEvents(
                 self.board, self._queue, margin, exchange.clearing.unrealised, clock.now_ms
@@ -224,15 +222,9 @@ class BinanceProduct:
 
     # -- rounds and ticks ----------------------------------------------------------------------------------
 
-    def wake(self) -> None:
-        """Ask for a round at the end of this turn of the event loop."""
-        if not self._round_due and self._loop is not None:
-            self._round_due = True
-            self._loop.call_soon(self.finish_round)
-
     def finish_round(self) -> None:
         """Write everything that has happened since the last round."""
-        self._round_due = False
+        self._clockwork.begin_round()
         self.publisher.finish_round()
         self._queue.deliver()
         self.flushes.flush()
@@ -251,11 +243,6 @@ class BinanceProduct:
         self._seconds.tick(now)
         self.finish_round()
 
-    async def _tick_for_ever(self) -> None:
-        while True:
-            self.tick()
-            await asyncio.sleep(TICK_S)
-
     # -- the server's side ---------------------------------------------------------------------------------
 
     def endpoints(self, http_base: str, ws_bases: Mapping[str, str]) -> dict[str, str]:
@@ -273,17 +260,11 @@ class BinanceProduct:
 
     async def start(self) -> None:
         """Start the clockwork."""
-        self._loop = asyncio.get_running_loop()
-        self._task = asyncio.create_task(self._tick_for_ever(), name=f"binance-{self.product}")
-        self._task.add_done_callback(_report_failure)
+        await self._clockwork.start()
 
     async def stop(self) -> None:
         """Stop the clockwork; connections are the server's to close."""
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
-            self._task = None
+        await self._clockwork.stop()
 
     def _refused_status(self) -> int | None:
         refused = self.faults.take("refuse_connect")
@@ -347,17 +328,6 @@ def socket_rules(product: str, time_scale: float, options: WireOptions) -> tuple
     deadline = options.pong_deadline_s or deadline
     lifetime = DAY_S / time_scale
     return SocketRules(messages, ping, deadline, lifetime), SocketRules(None, ping, deadline, lifetime)
-
-
-def _report_failure(task: asyncio.Task[None]) -> None:
-    """Say loudly that a clockwork has stopped: without it streams and faults fall asleep."""
-    if not task.cancelled() and (error := task.exception()) is not None:
-        context = {
-            "message": f"{task.get_name()}: the clockwork has stopped",
-            "exception": error,
-            "task": task,
-        }
-        task.get_loop().call_exception_handler(context)
 
 
 def _nothing(_now_ms: int) -> None:

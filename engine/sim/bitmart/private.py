@@ -5,7 +5,6 @@ Source: BitMart spot and futures v2 docs, private channels, mirrored copy of 202
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -16,8 +15,9 @@ from engine.sim.bitmart.hub import Hub
 from engine.sim.bitmart.instruments import Instrument, Listing
 from engine.sim.bitmart.positions import Positions
 from engine.sim.bitmart.spot_views import SpotViews
-from engine.sim.faultpoints import FaultPoints, delay_s
+from engine.sim.faultpoints import FaultPoints
 from engine.sim.model import OrderEvent
+from engine.sim.private_post import PrivatePost
 
 POSITIONS_EVERY_MS = 10_000
 
@@ -37,7 +37,7 @@ class PrivateFeed:
         self._faults = faults
         self._wake = wake
         self._waiting: list[Event] = []
-        self._held: Event | None = None
+        self._post = PrivatePost(self._send, wake)
 
     def queue(self, account: Account, pushes: list[tuple[str, dict[str, Any]]]) -> None:
         """Queue one event; only topics that somebody listens to are encoded."""
@@ -50,36 +50,12 @@ class PrivateFeed:
         """Send what waits."""
         waiting, self._waiting = self._waiting, []
         for event in waiting:
-            if not self._faults.armed and self._held is None:
-                self._send(event)
-            else:
-                self._send_spoiled(event)
+            self._post.deliver(event, self._faults)
 
     def _send(self, event: Event) -> None:
         account, pushes = event
         for topic, payload in pushes:
             self.hub.tell(account, topic, payload)
-
-    def _send_spoiled(self, event: Event) -> None:
-        take = self._faults.take
-        if take("drop_private") is not None:
-            return
-        if (late := take("events_after_ack")) is not None:
-            asyncio.get_running_loop().call_later(delay_s(late, 200), self._send_later, event)
-            return
-        if self._held is None and take("reorder_private") is not None:
-            self._held = event
-            return
-        self._send(event)
-        if take("duplicate_private") is not None:
-            self._send(event)
-        if self._held is not None:
-            held, self._held = self._held, None
-            self._send(held)
-
-    def _send_later(self, event: Event) -> None:
-        self._send(event)
-        self._wake()
 
 
 class SpotPrivate(PrivateFeed):

@@ -21,6 +21,7 @@ from engine.sim.bitmart.limits import Limited, Rate, RestLimits
 from engine.sim.bitmart.params import Item
 from engine.sim.bitmart.quotes import trace
 from engine.sim.faultpoints import FaultPoints, delay_s
+from engine.sim.unanswered import NoAnswer, Page
 
 NONE, KEYED, SIGNED = "NONE", "KEYED", "SIGNED"
 HTML = (
@@ -47,22 +48,6 @@ class Route:
     ok: str = "OK"
     trades: bool = False
     places: bool = False
-
-
-class NoAnswer(Exception):
-    """The connection is cut instead of answered."""
-
-
-class Page(Exception):
-    """An HTML page answers instead.
-
-    Attributes:
-        status: its HTTP status.
-    """
-
-    def __init__(self, status: int) -> None:
-        super().__init__(status)
-        self.status = status
 
 
 class RestApi:

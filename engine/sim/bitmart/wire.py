@@ -6,7 +6,6 @@ Source: BitMart spot and futures v2 docs, mirrored copy of 2025-11; each part sa
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -30,6 +29,7 @@ from engine.sim.bitmart.spot_orders import SpotOrders
 from engine.sim.bitmart.spot_rest import SpotRest
 from engine.sim.bitmart.spot_views import SpotViews
 from engine.sim.clock import SimClock
+from engine.sim.clockwork import Clockwork
 from engine.sim.exchange import Exchange
 from engine.sim.faultpoints import ClockFault, FaultPoints, delay_s
 from engine.sim.faults import FaultBoard
@@ -37,6 +37,7 @@ from engine.sim.market import Market
 from engine.sim.model import Batch, Order, OrderEvent, TradePrint
 from engine.sim.ports import Settings, WsServer
 from engine.sim.sockets import Flushes
+from engine.sim.strikes import LastingFaults, strike_connections
 
 TICK_S = 0.01
 
@@ -69,31 +70,27 @@ class Side:
         scale: float, board: FaultBoard,
     ) -> None:  # fmt: skip
         exchange, listing = venue.exchange, venue.listing
-        now_ms = exchange.clock.now_ms
+        now_ms, wake = exchange.clock.now_ms, venue.clockwork.wake
         is_spot = product == "spot"
         self.product = product
         self._venue = venue
         self.faults = FaultPoints(board, exchange.venue, product)
         self.flushes = Flushes()
         self.hub = Hub(is_spot)
-        self.feed = Feed(
-            product, exchange, listing, self.hub, self.flushes, self.faults, options.paces, venue.wake
-        )
+        self.feed = Feed(product, exchange, listing, self.hub, self.flushes, self.faults, options.paces, wake)
         self.positions = Positions()
         self.private: SpotPrivate | FuturesPrivate
         routes: dict[tuple[str, str], Route]
         speaks: type[SocketServer]
         if is_spot:
             spot_views = SpotViews(listing)
-            self.private = SpotPrivate(self.hub, self.faults, venue.wake, spot_views, now_ms)
+            self.private = SpotPrivate(self.hub, self.faults, wake, spot_views, now_ms)
             spot_orders = SpotOrders(exchange, listing, spot_views, self.faults, self._race)
             routes, speaks = SpotRest(listing, spot_orders, now_ms).routes(), SpotSockets
             self._orders: SpotOrders | FuturesOrders = spot_orders
         else:
             views = FuturesViews(listing, exchange.clearing, self.positions)
-            self.private = FuturesPrivate(
-                self.hub, self.faults, venue.wake, views, self.positions, listing, now_ms
-            )
+            self.private = FuturesPrivate(self.hub, self.faults, wake, views, self.positions, listing, now_ms)
             orders = FuturesOrders(exchange, listing, views, self.positions, self.faults, self._race)
             routes = FuturesRest(listing, orders, views, self.positions, now_ms).routes()
             self._orders, speaks = orders, FuturesSockets
@@ -105,7 +102,7 @@ class Side:
         )
         server = WsServer(self.sockets.handler, self.sockets.process_request, self.sockets.serve_kwargs())
         self.ws_servers: Mapping[str, WsServer] = {"ws": server}
-        self._touched: set[Market] = set()
+        self._lasting = LastingFaults(exchange, self.hub.silent)
 
     def endpoints(self, http_base: str, ws_bases: Mapping[str, str]) -> dict[str, str]:
         """Return the addresses."""
@@ -117,13 +114,13 @@ class Side:
 
     async def start(self) -> None:
         """Start the venue's clockwork."""
-        await self._venue.start()
+        await self._venue.clockwork.start()
 
     async def stop(self) -> None:
         """Stop it."""
         if isinstance(self._orders, FuturesOrders):
             self._orders.stop()
-        await self._venue.stop()
+        await self._venue.clockwork.stop()
 
     def _race(self, order: Order, one: Instrument) -> bool:
         """Fill an order just before its cancel, where that fault is armed."""
@@ -138,8 +135,9 @@ class Side:
         """Do what is due: faults, depth streams, tickers, positions."""
         if self.faults.armed:
             self._strike()
-        if self.faults.armed or self._touched or self.hub.silent:
-            self._lasting()
+        if self.faults.armed or self._lasting.in_force:
+            for one in self._venue.listing.of(self.product):
+                self._lasting.apply(one.market, one.symbol, one.symbol, self.faults)
         self.feed.tick(now)
         if isinstance(self.private, FuturesPrivate):
             self.private.repeat_positions(list(self._venue.exchange.accounts.values()))
@@ -147,15 +145,7 @@ class Side:
     def _strike(self) -> None:
         take, sessions = self.faults.take, list(self.sockets.sessions)
         public = [session for session in sessions if not session.is_private]
-        if take("disconnect") is not None:
-            for session in public:
-                session.outlet.abort()
-        if (closing := take("close")) is not None:
-            for session in public:
-                session.outlet.close(int(closing.get("code", 1001)), "closed by fault")
-        if take("half_open") is not None:
-            for session in sessions:
-                session.outlet.mute()
+        strike_connections(self.faults, public, sessions, "closed by fault")
         if take("revoke_session") is not None:
             for session in sessions:
                 if session.account is not None:
@@ -168,25 +158,6 @@ class Side:
         for one in self._venue.listing.of(self.product):
             if take("restart_depth", one.symbol) is not None:
                 self.feed.restart(one)
-
-    def _lasting(self) -> None:
-        for one in self._venue.listing.of(self.product):
-            symbol, market = one.symbol, one.market
-            wanted = None
-            for name, status in (("symbol_halt", "HALTED"), ("symbol_cancel_only", "CANCEL_ONLY")):
-                if self.faults.lasts(name, symbol):
-                    wanted = status
-                    if market not in self._touched:
-                        self.faults.note(name)
-                    break
-            if wanted is not None or market in self._touched:
-                (self._touched.add if wanted else self._touched.discard)(market)
-                self._venue.exchange.set_status(market, wanted or "TRADING")
-            silent = self.faults.lasts("silent_topic", symbol)
-            if silent != (symbol in self.hub.silent):
-                (self.hub.silent.add if silent else self.hub.silent.discard)(symbol)
-                if silent:
-                    self.faults.note("silent_topic")
 
     def finish_round(self) -> None:
         """Write everything that has happened since the last round."""
@@ -207,10 +178,7 @@ class BitMartVenue:
     ) -> None:
         self.exchange = exchange
         self.listing = Listing(exchange.markets.values())
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._task: asyncio.Task[None] | None = None
-        self._users = 0
-        self._round_due = False
+        self.clockwork = Clockwork("bitmart", TICK_S, self.tick, self.finish_round)
         gate = Gate(exchange.accounts, clock.now_ms)
         limits = RestLimits(clock.now_ms, settings.time_scale, options.rate_share)
         self.sides: dict[str, Side] = {
@@ -254,15 +222,9 @@ class BitMartVenue:
 
     # -- rounds and ticks ----------------------------------------------------------------------------------
 
-    def wake(self) -> None:
-        """Ask for a round at the end of this turn of the event loop."""
-        if not self._round_due and self._loop is not None:
-            self._round_due = True
-            self._loop.call_soon(self.finish_round)
-
     def finish_round(self) -> None:
         """Write everything that has happened since the last round."""
-        self._round_due = False
+        self.clockwork.begin_round()
         for side in self.sides.values():
             side.finish_round()
 
@@ -273,37 +235,6 @@ class BitMartVenue:
         for side in self.sides.values():
             side.tick(now)
         self.finish_round()
-
-    # -- life ----------------------------------------------------------------------------------------------
-
-    async def start(self) -> None:
-        """Start the clockwork, with the first of the products."""
-        self._users += 1
-        if self._task is None:
-            self._loop = asyncio.get_running_loop()
-            self._task = asyncio.create_task(self._tick_for_ever(), name="bitmart")
-            self._task.add_done_callback(_report_failure)
-
-    async def stop(self) -> None:
-        """Stop it, with the last."""
-        self._users -= 1
-        if self._task is not None and self._users <= 0:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
-            self._task = None
-
-    async def _tick_for_ever(self) -> None:
-        while True:
-            self.tick()
-            await asyncio.sleep(TICK_S)
-
-
-def _report_failure(task: asyncio.Task[None]) -> None:
-    """Say loudly that the clockwork has stopped: without it topics and faults fall asleep."""
-    if not task.cancelled() and (error := task.exception()) is not None:
-        context = {"message": "bitmart: the clockwork has stopped", "exception": error, "task": task}
-        task.get_loop().call_exception_handler(context)
 
 
 @dataclass(frozen=True, slots=True)

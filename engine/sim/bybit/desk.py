@@ -15,27 +15,12 @@ from engine.sim.bybit.gate import Left, Limits
 from engine.sim.bybit.instruments import CATEGORIES
 from engine.sim.bybit.trading import Trading
 from engine.sim.faultpoints import FaultPoints, delay_s
+from engine.sim.unanswered import NoAnswer, Page
 
 PER_SECOND = {
     "create": {"linear": 10, "spot": 20}, "amend": {"linear": 10, "spot": 10},
     "cancel": {"linear": 10, "spot": 20}, "cancel-all": {"linear": 10, "spot": 20},
 }  # fmt: skip
-
-
-class NoAnswer(Exception):
-    """The connection is cut instead of answered."""
-
-
-class Page(Exception):
-    """An HTML page answers instead.
-
-    Attributes:
-        status: its HTTP status.
-    """
-
-    def __init__(self, status: int) -> None:
-        super().__init__(status)
-        self.status = status
 
 
 @dataclass(frozen=True, slots=True)

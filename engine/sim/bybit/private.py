@@ -5,7 +5,6 @@ Source: Bybit v5 docs, "WebSocket Stream / Private", seen 2026-07.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -16,8 +15,9 @@ from engine.sim.bybit.hub import Hub, to_json
 from engine.sim.bybit.instruments import Instrument, Listing
 from engine.sim.bybit.ledger import Ledger
 from engine.sim.bybit.views import Views
-from engine.sim.faultpoints import FaultPoints, delay_s
+from engine.sim.faultpoints import FaultPoints
 from engine.sim.model import ExecType, FillRecord, Order, OrderEvent
+from engine.sim.private_post import PrivatePost
 
 ROWS_MOST = 20
 _IDENTITY = {"order": "orderId", "execution": "execId", "execution.fast": "execId"}
@@ -65,7 +65,7 @@ class PrivateFeed:
         self._now_ms = now_ms
         self._wake = wake
         self._waiting: list[Event] = []
-        self._held: Event | None = None
+        self._post = PrivatePost(self._send, wake)
         self._coins: dict[Account, dict[str, None]] = {}
 
     def _queue(self, account: Account, topic: str, one: Instrument, row: dict[str, Any]) -> None:
@@ -123,10 +123,10 @@ class PrivateFeed:
             if self._hub.has((account.name, "wallet")):
                 row = self._views.wallet(account, tuple(names))
                 waiting.append(Event(account, "wallet", "", 0, [row]))
-        is_spoiled = self._held is not None or any(faults.armed for faults in self._faults.values())
+        is_spoiled = self._post.holds or any(faults.armed for faults in self._faults.values())
         if is_spoiled:
             for event in waiting:
-                self._send_spoiled(self._faults[event.category or "spot"], event)
+                self._post.deliver(event, self._faults[event.category or "spot"])
             return
         latest: dict[str, Event] = {}
         messages: list[Event] = []
@@ -150,24 +150,3 @@ class PrivateFeed:
                 if topic != "execution.fast":
                     head["id"] = f"{account.uid}_{event.rows[0].get('symbol', topic)}_{event.seq}"
                 self._hub.push(key, to_json(head | {"creationTime": self._now_ms(), "data": event.rows}))
-
-    def _send_spoiled(self, faults: FaultPoints, event: Event) -> None:
-        take = faults.take
-        if take("drop_private") is not None:
-            return
-        if (late := take("events_after_ack")) is not None:
-            asyncio.get_running_loop().call_later(delay_s(late, 200), self._send_later, event)
-            return
-        if self._held is None and take("reorder_private") is not None:
-            self._held = event
-            return
-        self._send(event)
-        if take("duplicate_private") is not None:
-            self._send(event)
-        if self._held is not None:
-            held, self._held = self._held, None
-            self._send(held)
-
-    def _send_later(self, event: Event) -> None:
-        self._send(event)
-        self._wake()

@@ -17,12 +17,13 @@ from typing import Any
 from aiohttp import web
 
 from engine.sim.accounts import Account
-from engine.sim.bybit.desk import Desk, NoAnswer, Page
+from engine.sim.bybit.desk import Desk
 from engine.sim.bybit.errors import BybitError, wrong
 from engine.sim.bybit.gate import Gate, Left, Limits, Spent
 from engine.sim.bybit.queries import Queries
 from engine.sim.bybit.query import Query
 from engine.sim.faultpoints import FaultPoints, delay_s
+from engine.sim.unanswered import NoAnswer, Page
 
 PREFIX = "/v5"
 SETTINGS_PER_SECOND = 10

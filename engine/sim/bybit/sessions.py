@@ -20,13 +20,14 @@ from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
-from engine.sim.bybit.desk import Desk, NoAnswer, Page
+from engine.sim.bybit.desk import Desk
 from engine.sim.bybit.errors import BybitError, wrong
 from engine.sim.bybit.gate import WINDOW_MS, Gate, Limits, Spent
 from engine.sim.bybit.hub import Hub, Key, Session, private_topic, public_topic
 from engine.sim.bybit.instruments import CATEGORIES, Listing
 from engine.sim.faultpoints import FaultPoints
 from engine.sim.sockets import CountedConnection, Flushes
+from engine.sim.unanswered import NoAnswer, Page
 
 PATHS = {
     "/v5/public/spot": "spot", "/v5/public/linear": "linear", "/v5/private": "private", "/v5/trade": "trade",

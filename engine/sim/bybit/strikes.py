@@ -10,9 +10,7 @@ from engine.sim.bybit.instruments import Instrument, Listing
 from engine.sim.clock import SimClock
 from engine.sim.exchange import Exchange
 from engine.sim.faultpoints import ClockFault, FaultPoints, delay_s
-from engine.sim.market import Market
-
-_STATUSES = (("symbol_halt", "HALTED"), ("symbol_cancel_only", "CANCEL_ONLY"))
+from engine.sim.strikes import LastingFaults, strike_connections
 
 
 class Strikes:
@@ -37,7 +35,7 @@ class Strikes:
         self._restart_books = restart_books
         self._restart_trading = restart_trading
         self._clocks = [ClockFault(points, clock) for points in faults.values()]
-        self._touched: set[Market] = set()
+        self._lasting = LastingFaults(exchange, hub.silent)
 
     def tick(self) -> None:
         """Strike, and undo lasting faults that are over."""
@@ -46,24 +44,15 @@ class Strikes:
         for category, faults in self._faults.items():
             if faults.armed:
                 self._strike(category, faults)
-            if faults.armed or self._touched or self._hub.silent:
+            if faults.armed or self._lasting.in_force:
                 for one in self._listing.of(category):
-                    self._halt(one, faults)
-                    self._silence(one, faults)
+                    self._lasting.apply(one.market, (category, one.symbol), one.symbol, faults)
 
     def _strike(self, category: str, faults: FaultPoints) -> None:
         take = faults.take
         streams = [session for session in self._sessions if session.path in (category, "private")]
-        if take("disconnect") is not None:
-            for session in streams:
-                session.outlet.abort()
-        if (closing := take("close")) is not None:
-            for session in streams:
-                session.outlet.close(int(closing.get("code", 1001)), "closed by fault")
-        if take("half_open") is not None:
-            for session in self._sessions:
-                if session.path in (category, "private", "trade"):
-                    session.outlet.mute()
+        served = [session for session in self._sessions if session.path in (category, "private", "trade")]
+        strike_connections(faults, streams, served, "closed by fault")
         if take("revoke_session") is not None:
             for session in self._sessions:
                 if session.account is not None:
@@ -86,23 +75,3 @@ class Strikes:
                 session.outlet.close(1001, "")
 
         asyncio.get_running_loop().call_later(after_s, close)
-
-    def _halt(self, one: Instrument, faults: FaultPoints) -> None:
-        wanted = next((status for name, status in _STATUSES if faults.lasts(name, one.symbol)), None)
-        is_touched = one.market in self._touched
-        if wanted is None and not is_touched:
-            return
-        if wanted is None:
-            self._touched.discard(one.market)
-        elif not is_touched:
-            self._touched.add(one.market)
-            faults.note("symbol_halt" if wanted == "HALTED" else "symbol_cancel_only")
-        self._exchange.set_status(one.market, wanted or "TRADING")
-
-    def _silence(self, one: Instrument, faults: FaultPoints) -> None:
-        key, silent = (one.category, one.symbol), faults.lasts("silent_topic", one.symbol)
-        if silent and key not in self._hub.silent:
-            self._hub.silent.add(key)
-            faults.note("silent_topic")
-        elif not silent:
-            self._hub.silent.discard(key)

@@ -5,8 +5,6 @@ Source: Bybit v5 docs, seen 2026-07; each part says elsewhere which.
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -30,6 +28,7 @@ from engine.sim.bybit.tickers import Tickers
 from engine.sim.bybit.trading import Trading
 from engine.sim.bybit.views import Views
 from engine.sim.clock import SimClock
+from engine.sim.clockwork import Clockwork
 from engine.sim.exchange import Exchange
 from engine.sim.faultpoints import FaultPoints
 from engine.sim.faults import FaultBoard
@@ -67,16 +66,13 @@ class BybitVenue:
     ) -> None:
         self._exchange = exchange
         self._clock = clock
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._task: asyncio.Task[None] | None = None
-        self._users = 0
-        self._round_due = False
+        self.clockwork = Clockwork("bybit", TICK_S, self.tick, self.finish_round)
         self.faults = {
             category: FaultPoints(board, exchange.venue, product) for product, category in PRODUCTS.items()
         }
         self.listing = Listing(exchange.markets.values())
         for account in exchange.accounts.values():
-            _unify(account)
+            account.unify()
             for one in self.listing.of("linear"):
                 account.leverage.setdefault(one.symbol, LEVERAGE)
         ledger = Ledger()
@@ -99,7 +95,7 @@ class BybitVenue:
         self.limits = limits
         trading = Trading(exchange, self.listing, now_ms, self._race, settings.strict)
         self.private = PrivateFeed(
-            self.hub, self._views, ledger, self.listing, self.faults, now_ms, self.wake
+            self.hub, self._views, ledger, self.listing, self.faults, now_ms, self.clockwork.wake
         )
         desk = Desk(trading, limits, self.faults, options.per_second, self.finish_round)
         orders = OrderQueries(exchange, self.listing, self._views, ledger, trading, self.faults, now_ms)
@@ -141,7 +137,7 @@ class BybitVenue:
             if trade.price_ticks != before:
                 direction = "PlusTick" if trade.price_ticks > before else "MinusTick"
             self._traded.setdefault(one, []).append(self._views.trade_push(one, row, direction))
-            self.wake()
+            self.clockwork.wake()
 
     def on_top(self, market: Market) -> None:
         """Hear that best price or quantity changed: level 1 follows by the clock."""
@@ -201,7 +197,7 @@ class BybitVenue:
         stream = self.books[key]
         if self.faults[one.category].take("stale_snapshot", one.symbol) is None:
             self._advance(key, stream, self._clock.now_ms())
-            self.wake()
+            self.clockwork.wake()
         bids, asks = stream.levels(limit)
         return bids, asks, stream.update_id
 
@@ -212,7 +208,7 @@ class BybitVenue:
         for depth in PACE_MS:
             key = (one.category, f"orderbook.{depth}.{one.symbol}")
             self.hub.push(key, self.books[key].restart(now, keeps_count).encode())
-        self.wake()
+        self.clockwork.wake()
 
     def _first_words(self, session: Session, topic: str) -> None:
         """Send what a topic begins with."""
@@ -234,15 +230,9 @@ class BybitVenue:
 
     # -- rounds and ticks ----------------------------------------------------------------------------------
 
-    def wake(self) -> None:
-        """Ask for a round at the end of this turn of the event loop."""
-        if not self._round_due and self._loop is not None:
-            self._round_due = True
-            self._loop.call_soon(self.finish_round)
-
     def finish_round(self) -> None:
         """Write everything that has happened since the last round."""
-        self._round_due = False
+        self.clockwork.begin_round()
         traded, self._traded = self._traded, {}
         now = self._clock.now_ms()
         for one, rows in traded.items():
@@ -264,47 +254,6 @@ class BybitVenue:
                 self._advance(key, stream, now)
         self._tickers.tick(now)
         self.finish_round()
-
-    # -- life ----------------------------------------------------------------------------------------------
-
-    async def start(self) -> None:
-        """Start the clockwork, with the first of the products."""
-        self._users += 1
-        if self._task is None:
-            self._loop = asyncio.get_running_loop()
-            self._task = asyncio.create_task(self._tick_for_ever(), name="bybit")
-            self._task.add_done_callback(_report_failure)
-
-    async def stop(self) -> None:
-        """Stop it, with the last."""
-        self._users -= 1
-        if self._task is not None and self._users <= 0:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
-            self._task = None
-
-    async def _tick_for_ever(self) -> None:
-        while True:
-            self.tick()
-            await asyncio.sleep(TICK_S)
-
-
-def _report_failure(task: asyncio.Task[None]) -> None:
-    """Say loudly that the clockwork has stopped: without it topics and faults fall asleep."""
-    if not task.cancelled() and (error := task.exception()) is not None:
-        context = {"message": "bybit: the clockwork has stopped", "exception": error, "task": task}
-        task.get_loop().call_exception_handler(context)
-
-
-def _unify(account: Account) -> None:
-    """Make one wallet of an account's two: the unified account has one for everything."""
-    wallet = account.balances.setdefault("spot", {})
-    perp = account.balances.get("perp", {})
-    if perp is not wallet:
-        for asset, balance in perp.items():
-            account.balance("spot", asset).free += balance.free
-        account.balances["perp"] = wallet
 
 
 class BybitProduct:
@@ -329,11 +278,11 @@ class BybitProduct:
 
     async def start(self) -> None:
         """Start the venue's clockwork."""
-        await self._venue.start()
+        await self._venue.clockwork.start()
 
     async def stop(self) -> None:
         """Stop it."""
-        await self._venue.stop()
+        await self._venue.clockwork.stop()
 
 
 @dataclass(frozen=True, slots=True)

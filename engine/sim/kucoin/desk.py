@@ -9,24 +9,9 @@ from typing import TypeVar
 from engine.sim.faultpoints import FaultPoints, delay_s
 from engine.sim.kucoin.errors import KucoinError
 from engine.sim.kucoin.gate import Spent
+from engine.sim.unanswered import NoAnswer, Page
 
 T = TypeVar("T")
-
-
-class NoAnswer(Exception):
-    """The connection is cut instead of answered."""
-
-
-class Page(Exception):
-    """An HTML page answers instead.
-
-    Attributes:
-        status: its HTTP status.
-    """
-
-    def __init__(self, status: int) -> None:
-        super().__init__(status)
-        self.status = status
 
 
 class Desk:

@@ -10,14 +10,13 @@ Events", unified "Order", "Execution", "Balance", "Position"; frames that client
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any
 
 from engine.sim.accounts import ZERO, Account
-from engine.sim.faultpoints import FaultPoints, delay_s
+from engine.sim.faultpoints import FaultPoints
 from engine.sim.kucoin.hub import Hub, Key, binary_frame, to_json
 from engine.sim.kucoin.instruments import Instrument, Listing, number, plain
 from engine.sim.kucoin.order_pushes import futures_order, spot_order
@@ -25,6 +24,7 @@ from engine.sim.kucoin.trading import MarginModes
 from engine.sim.kucoin.unified_views import UnifiedViews
 from engine.sim.kucoin.views import NS, Views, generation
 from engine.sim.model import ExecType, FillRecord, Order, OrderEvent
+from engine.sim.private_post import PrivatePost
 from engine.sim.sockets import text_frame
 
 STAMPS = ("E", "O", "U")
@@ -64,7 +64,7 @@ class PrivateFeed:
         self._now_ms = now_ms
         self._wake = wake
         self._waiting: list[Event] = []
-        self._held: Event | None = None
+        self._post = PrivatePost(self._send, wake)
         self._balances: dict[tuple[Account, str, str], None] = {}
         self._told: dict[tuple[str, str], tuple[Decimal, Decimal]] = {}
         self._context: dict[str, dict[str, str]] = {}
@@ -303,36 +303,11 @@ class PrivateFeed:
             self._balance(account, product, currency)
         waiting, self._waiting = self._waiting, []
         for event in waiting:
-            faults = self._faults[event[0]]
-            if not faults.armed and self._held is None:
-                self._send(event)
-            else:
-                self._send_spoiled(faults, event)
+            self._post.deliver(event, self._faults[event[0]])
 
     def _send(self, event: Event) -> None:
         for key, frame in event[1]:
             self._hub.push(key, frame)
-
-    def _send_spoiled(self, faults: FaultPoints, event: Event) -> None:
-        take = faults.take
-        if take("drop_private") is not None:
-            return
-        if (late := take("events_after_ack")) is not None:
-            asyncio.get_running_loop().call_later(delay_s(late, 200), self._send_later, event)
-            return
-        if self._held is None and take("reorder_private") is not None:
-            self._held = event
-            return
-        self._send(event)
-        if take("duplicate_private") is not None:
-            self._send(event)
-        if self._held is not None:
-            held, self._held = self._held, None
-            self._send(held)
-
-    def _send_later(self, event: Event) -> None:
-        self._send(event)
-        self._wake()
 
 
 def _private(account: Account, topic: str) -> Key:

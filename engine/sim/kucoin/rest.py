@@ -19,12 +19,13 @@ from aiohttp import web
 from engine.sim.accounts import Account
 from engine.sim.faultpoints import FaultPoints, delay_s
 from engine.sim.kucoin.calls import Call, Raw, Route, Routes
-from engine.sim.kucoin.desk import Desk, NoAnswer, Page
+from engine.sim.kucoin.desk import Desk
 from engine.sim.kucoin.errors import KucoinError, wrong
 from engine.sim.kucoin.gate import Gate, Left, Pools, Spent, Tokens
 from engine.sim.kucoin.hub import to_json
 from engine.sim.kucoin.market_queries import BOOK_PATHS
 from engine.sim.kucoin.private import is_unified
+from engine.sim.unanswered import NoAnswer, Page
 
 HTML = "<html><head><title>502 Bad Gateway</title></head><body>Bad Gateway</body></html>"
 NOT_FOUND = {"code": "404", "msg": "Not Found", "retry": False, "success": False}

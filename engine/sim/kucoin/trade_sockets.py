@@ -27,7 +27,7 @@ from websockets.http11 import Request, Response
 from engine.sim.accounts import Account
 from engine.sim.faultpoints import FaultPoints
 from engine.sim.kucoin.calls import Call
-from engine.sim.kucoin.desk import Desk, NoAnswer, Page
+from engine.sim.kucoin.desk import Desk
 from engine.sim.kucoin.errors import KucoinError, wrong
 from engine.sim.kucoin.futures_orders import FuturesOrders
 from engine.sim.kucoin.gate import Gate, Left, Pools, Spent, signature
@@ -38,6 +38,7 @@ from engine.sim.kucoin.rest import PING_INTERVAL_MS, PING_TIMEOUT_MS
 from engine.sim.kucoin.spot_orders import SpotOrders
 from engine.sim.kucoin.unified_orders import UnifiedOrders, check_mode
 from engine.sim.sockets import Flushes
+from engine.sim.unanswered import NoAnswer, Page
 
 ANSWER_S = 30.0
 SILENCE_S = 60.0

@@ -6,7 +6,6 @@ Source: KuCoin API docs, seen 2025-11, and frames recorded 2026-09-22; each part
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -15,6 +14,7 @@ from aiohttp import web
 
 from engine.sim.accounts import Account
 from engine.sim.clock import SimClock
+from engine.sim.clockwork import Clockwork
 from engine.sim.exchange import Exchange
 from engine.sim.faultpoints import ClockFault, FaultPoints, delay_s
 from engine.sim.faults import FaultBoard
@@ -42,6 +42,7 @@ from engine.sim.market import Market
 from engine.sim.model import Batch, Order, OrderEvent, TradePrint
 from engine.sim.ports import Settings, WsServer
 from engine.sim.sockets import Flushes
+from engine.sim.strikes import LastingFaults, strike_connections
 from engine.sim.tape import Print
 
 TICK_S = 0.01
@@ -74,27 +75,31 @@ class KucoinVenue:
     ) -> None:
         self._exchange = exchange
         self._clock = clock
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._task: asyncio.Task[None] | None = None
-        self._users = 0
-        self._round_due = False
-        self._touched: set[Market] = set()
+        self.clockwork = Clockwork("kucoin", TICK_S, self.tick, self.finish_round)
         self.addresses: dict[str, str] = {}
         self.faults = {product: FaultPoints(board, exchange.venue, product) for product in HOSTS}
         self._clock_fault = ClockFault(self.faults["spot"], clock)
         now_ms, scale = clock.now_ms, settings.time_scale
         self.listing = Listing(exchange.markets.values())
         self.hub = Hub()
+        self._lasting = LastingFaults(exchange, self.hub.silent)
         self._flushes = Flushes()
         self._views = Views(self.listing, exchange.clearing)
         unified = UnifiedViews(self.listing, self._views, exchange.clearing)
         self._trading = Trading(exchange, self.listing, now_ms, self._race, self._rested)
         self.private = PrivateFeed(
-            self.hub, self._views, unified, self.listing, self._trading.modes, self.faults, now_ms, self.wake
+            self.hub,
+            self._views,
+            unified,
+            self.listing,
+            self._trading.modes,
+            self.faults,
+            now_ms,
+            self.clockwork.wake,
         )
         for account in exchange.accounts.values():
             if is_unified(account):
-                _unify(account)
+                account.unify()
             self.private.remember(account)
         self._books = Books(exchange, self.faults)
         self._ledger = FundingLedger()
@@ -159,14 +164,14 @@ class KucoinVenue:
         one.tape.add(row, trade.taker_number)
         self._unified_streams.on_trade(one, row)
         self._classic_streams.on_trade(one, row)
-        self.wake()
+        self.clockwork.wake()
 
     def on_top(self, market: Market) -> None:
         """Hear that best price or quantity changed."""
         one = self.listing.by_market[market]
         self._unified_streams.on_top(one)
         self._classic_streams.on_top(one)
-        self.wake()
+        self.clockwork.wake()
 
     def on_batch(self, market: Market, batch: Batch) -> None:
         """Hear the batch that was just closed."""
@@ -174,7 +179,7 @@ class KucoinVenue:
         self._books.note(one, batch.last_id)
         self._unified_streams.on_batch(one, batch)
         self._classic_streams.on_batch(one, batch)
-        self.wake()
+        self.clockwork.wake()
 
     def on_order(self, event: OrderEvent) -> None:
         """Hear a change of an account's order."""
@@ -206,15 +211,9 @@ class KucoinVenue:
 
     # -- rounds and ticks ----------------------------------------------------------------------------------
 
-    def wake(self) -> None:
-        """Ask for a round at the end of this turn of the event loop."""
-        if not self._round_due and self._loop is not None:
-            self._round_due = True
-            self._loop.call_soon(self.finish_round)
-
     def finish_round(self) -> None:
         """Write everything that has happened since the last round."""
-        self._round_due = False
+        self.clockwork.begin_round()
         self.private.deliver()
         self._flushes.flush()
 
@@ -224,8 +223,9 @@ class KucoinVenue:
         for product, faults in self.faults.items():
             if faults.armed:
                 self._strike(product, faults)
-            if faults.armed or self._touched or self.hub.silent:
-                self._lasting(product, faults)
+            if faults.armed or self._lasting.in_force:
+                for one in self.listing.of(product == "perp"):
+                    self._lasting.apply(one.market, one.symbol, one.symbol, faults)
         if self.hub.listeners:
             for one in self.listing.all:
                 self._exchange.publish(one.market)
@@ -246,15 +246,7 @@ class KucoinVenue:
         take, public = faults.take, self._public(product)
         private = [*self.push_private.sessions, *self.trade.sessions]
         private += [each for each in self.classic[HOSTS[product]].sessions if each.account is not None]
-        if take("disconnect") is not None:
-            for session in public:
-                session.outlet.abort()
-        if (closing := take("close")) is not None:
-            for session in public:
-                session.outlet.close(int(closing.get("code", 1001)), "Bye")
-        if take("half_open") is not None:
-            for session in [*public, *private]:
-                session.outlet.mute()
+        strike_connections(faults, public, [*public, *private], "Bye")
         if take("revoke_session") is not None:
             for session in private:
                 session.outlet.close(1000, "Bye")
@@ -264,65 +256,6 @@ class KucoinVenue:
             loop = asyncio.get_running_loop()
             for session in [*public, *private]:
                 loop.call_later(delay_s(shutdown, 3000), session.outlet.close, 1001, "Bye")
-
-    def _lasting(self, product: str, faults: FaultPoints) -> None:
-        for one in self.listing.of(product == "perp"):
-            symbol, wanted = one.symbol, None
-            for name, status in (("symbol_halt", "HALTED"), ("symbol_cancel_only", "CANCEL_ONLY")):
-                if faults.lasts(name, symbol):
-                    wanted = status
-                    if one.market not in self._touched:
-                        faults.note(name)
-                    break
-            if wanted is not None or one.market in self._touched:
-                (self._touched.add if wanted else self._touched.discard)(one.market)
-                self._exchange.set_status(one.market, wanted or "TRADING")
-            silent = faults.lasts("silent_topic", symbol)
-            if silent != (symbol in self.hub.silent):
-                (self.hub.silent.add if silent else self.hub.silent.discard)(symbol)
-                if silent:
-                    faults.note("silent_topic")
-
-    # -- life ----------------------------------------------------------------------------------------------
-
-    async def start(self) -> None:
-        """Start the clockwork, with the first of the products."""
-        self._users += 1
-        if self._task is None:
-            self._loop = asyncio.get_running_loop()
-            self._task = asyncio.create_task(self._tick_for_ever(), name="kucoin")
-            self._task.add_done_callback(_report_failure)
-
-    async def stop(self) -> None:
-        """Stop it, with the last."""
-        self._users -= 1
-        if self._task is not None and self._users <= 0:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
-            self._task = None
-
-    async def _tick_for_ever(self) -> None:
-        while True:
-            self.tick()
-            await asyncio.sleep(TICK_S)
-
-
-def _report_failure(task: asyncio.Task[None]) -> None:
-    """Say loudly that the clockwork has stopped: without it topics and faults fall asleep."""
-    if not task.cancelled() and (error := task.exception()) is not None:
-        context = {"message": "kucoin: the clockwork has stopped", "exception": error, "task": task}
-        task.get_loop().call_exception_handler(context)
-
-
-def _unify(account: Account) -> None:
-    """Make one wallet of an account's two: the unified account has one for everything."""
-    wallet = account.balances.setdefault("spot", {})
-    perp = account.balances.get("perp", {})
-    if perp is not wallet:
-        for asset, balance in perp.items():
-            account.balance("spot", asset).free += balance.free
-        account.balances["perp"] = wallet
 
 
 class KucoinProduct:
@@ -352,11 +285,11 @@ class KucoinProduct:
 
     async def start(self) -> None:
         """Start the venue's clockwork."""
-        await self._venue.start()
+        await self._venue.clockwork.start()
 
     async def stop(self) -> None:
         """Stop it."""
-        await self._venue.stop()
+        await self._venue.clockwork.stop()
 
 
 @dataclass(frozen=True, slots=True)

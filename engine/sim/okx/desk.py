@@ -18,6 +18,7 @@ from engine.sim.okx.errors import OkxError
 from engine.sim.okx.instruments import Instrument
 from engine.sim.okx.limits import RateLimits
 from engine.sim.okx.trading import Trading
+from engine.sim.unanswered import NoAnswer
 
 Target = Instrument | OkxError
 """The instrument of an item, or why there is none."""
@@ -26,10 +27,6 @@ Target = Instrument | OkxError
 def _timed_out(params: Mapping[str, Any]) -> OkxError:
     """Return a refusal that says nothing of what happened; ``code`` 51054 and 51149 mean the same."""
     return OkxError(str(params.get("code", "50004")), "API endpoint request timeout")
-
-
-class NoAnswer(Exception):
-    """The connection is cut instead of answered."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,11 @@ import re
 import time
 from typing import Any
 
-from engine.sim.okx.desk import Desk, NoAnswer
+from engine.sim.okx.desk import Desk
 from engine.sim.okx.errors import OkxError
 from engine.sim.okx.hub import Session
 from engine.sim.okx.trading import envelope
+from engine.sim.unanswered import NoAnswer
 
 ORDER_OPS = {
     "order": ("place", False), "batch-orders": ("place", True), "cancel-order": ("cancel", False),

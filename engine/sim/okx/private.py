@@ -6,7 +6,6 @@ seen 2026-08.
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -14,12 +13,13 @@ from decimal import Decimal
 from typing import Any
 
 from engine.sim.accounts import Account
-from engine.sim.faultpoints import FaultPoints, delay_s
+from engine.sim.faultpoints import FaultPoints
 from engine.sim.model import ExecType, Order, OrderEvent
 from engine.sim.okx.hub import Arg, Hub, Session, Subscription, dump
 from engine.sim.okx.instruments import Instrument
 from engine.sim.okx.ledger import Ledger
 from engine.sim.okx.views import Views, order_number
+from engine.sim.private_post import PrivatePost
 from engine.sim.sockets import text_frame
 
 MERGED_MS = 50
@@ -74,7 +74,7 @@ class PrivateFeed:
         self._now_ms = now_ms
         self._wake = wake
         self._waiting: list[Event] = []
-        self._held: Event | None = None
+        self._post = PrivatePost(self._send, wake)
         self._fills: dict[tuple[Account, str], Fills] = {}
         self._assets: dict[Account, dict[str, None]] = {}
         self._positions: dict[Account, dict[Instrument, None]] = {}
@@ -222,10 +222,7 @@ class PrivateFeed:
             self._waiting.append(Event(account, "balance_and_position", {}, [row], faults))
         waiting, self._waiting = self._waiting, []
         for event in waiting:
-            if not event.faults.armed and self._held is None:
-                self._send(event)
-            else:
-                self._send_spoiled(event)
+            self._post.deliver(event, event.faults)
 
     def _send(self, event: Event) -> None:
         key = (event.channel, event.account.name)
@@ -234,27 +231,6 @@ class PrivateFeed:
                 rows = _chosen(event.channel, subscription.arg, event.rows)
                 if rows:
                     self._write(session, subscription.arg, event.head, rows)
-
-    def _send_spoiled(self, event: Event) -> None:
-        take = event.faults.take
-        if take("drop_private") is not None:
-            return
-        if (late := take("events_after_ack")) is not None:
-            asyncio.get_running_loop().call_later(delay_s(late, 200), self._send_later, event)
-            return
-        if self._held is None and take("reorder_private") is not None:
-            self._held = event
-            return
-        self._send(event)
-        if take("duplicate_private") is not None:
-            self._send(event)
-        if self._held is not None:
-            held, self._held = self._held, None
-            self._send(held)
-
-    def _send_later(self, event: Event) -> None:
-        self._send(event)
-        self._wake()
 
 
 def _account_name(session: Session) -> str:

@@ -16,12 +16,13 @@ from aiohttp import web
 
 from engine.sim.faultpoints import FaultPoints, delay_s
 from engine.sim.okx.calls import Call, Route
-from engine.sim.okx.desk import Desk, NoAnswer
+from engine.sim.okx.desk import Desk
 from engine.sim.okx.errors import OkxError
 from engine.sim.okx.instruments import Instrument
 from engine.sim.okx.limits import RateLimits
 from engine.sim.okx.signing import Gate
 from engine.sim.okx.trading import envelope
+from engine.sim.unanswered import NoAnswer
 
 HTML = "<html><head><title>502 Bad Gateway</title></head><body>Bad Gateway</body></html>"
 PREFIX = "/api/v5"

@@ -9,7 +9,8 @@ from engine.sim.clock import SimClock
 from engine.sim.exchange import Exchange
 from engine.sim.faultpoints import ClockFault, FaultPoints, delay_s
 from engine.sim.okx.hub import Hub, Session
-from engine.sim.okx.instruments import Instrument, Listing
+from engine.sim.okx.instruments import Listing
+from engine.sim.strikes import LastingFaults, strike_connections
 
 NOTICE = "The connection will soon be closed for a service upgrade. Please reconnect."
 
@@ -38,7 +39,7 @@ class Strikes:
         self._faults = faults
         self._sessions = sessions
         self._clock_fault = ClockFault(whole_venue, clock)
-        self._touched: set[Instrument] = set()
+        self._lasting = LastingFaults(exchange, hub.silent)
 
     def tick(self) -> None:
         """Strike, and undo lasting faults that are over."""
@@ -48,22 +49,15 @@ class Strikes:
             if faults.armed:
                 armed = True
                 self._strike(faults)
-        if armed or self._touched or self._hub.silent:
+        if armed or self._lasting.in_force:
             for one in self._listing.all:
-                self._last(one, self._faults[one.market.spec.product])
+                faults = self._faults[one.market.spec.product]
+                self._lasting.apply(one.market, one.inst_id, one.inst_id, faults)
 
     def _strike(self, faults: FaultPoints) -> None:
         take, sessions = faults.take, list(self._sessions)
         public = [session for session in sessions if session.url != "private"]
-        if take("disconnect") is not None:
-            for session in public:
-                session.outlet.abort()
-        if (closing := take("close")) is not None:
-            for session in public:
-                session.outlet.close(int(closing.get("code", 1001)), "closed by fault")
-        if take("half_open") is not None:
-            for session in sessions:
-                session.outlet.mute()
+        strike_connections(faults, public, sessions, "closed by fault")
         if take("revoke_session") is not None:
             for session in sessions:
                 if session.account is not None:
@@ -80,20 +74,3 @@ class Strikes:
                 session.outlet.close(1001, "service upgrade")
 
         asyncio.get_running_loop().call_later(delay, close)
-
-    def _last(self, one: Instrument, faults: FaultPoints) -> None:
-        wanted = None
-        for name, status in (("symbol_halt", "HALTED"), ("symbol_cancel_only", "CANCEL_ONLY")):
-            if faults.lasts(name, one.inst_id):
-                wanted = status
-                if one not in self._touched:
-                    faults.note(name)
-                break
-        if wanted is not None or one in self._touched:
-            (self._touched.add if wanted else self._touched.discard)(one)
-            self._exchange.set_status(one.market, wanted or "TRADING")
-        silent = faults.lasts("silent_topic", one.inst_id)
-        if silent != (one.inst_id in self._hub.silent):
-            (self._hub.silent.add if silent else self._hub.silent.discard)(one.inst_id)
-            if silent:
-                faults.note("silent_topic")

@@ -5,8 +5,6 @@ Source: OKX v5 docs, seen 2026-08; each part says elsewhere which.
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -15,6 +13,7 @@ from aiohttp import web
 
 from engine.sim.accounts import Account
 from engine.sim.clock import SimClock
+from engine.sim.clockwork import Clockwork
 from engine.sim.exchange import Exchange
 from engine.sim.faultpoints import FaultPoints
 from engine.sim.faults import FaultBoard
@@ -55,22 +54,19 @@ class OkxVenue:
 
     def __init__(self, exchange: Exchange, board: FaultBoard, clock: SimClock, options: Options) -> None:
         self._clock = clock
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._task: asyncio.Task[None] | None = None
-        self._users = 0
-        self._round_due = False
+        self.clockwork = Clockwork("okx", TICK_S, self.tick, self.finish_round)
         faults = {name: FaultPoints(board, exchange.venue, name) for name in ("spot", "perp")}
         for account in exchange.accounts.values():
-            _unify(account)
+            account.unify()
         self.listing = Listing(list(exchange.markets.values()))
         self.hub = hub = Hub()
-        ledger, now_ms = Ledger(), clock.now_ms
+        ledger, now_ms, wake = Ledger(), clock.now_ms, self.clockwork.wake
         views = Views(self.listing, exchange.clearing, ledger)
         self._flushes = Flushes()
         gate = Gate(exchange.accounts, now_ms)
         self.limits = RateLimits(now_ms)
-        self.private = PrivateFeed(hub, views, ledger, faults, now_ms, self.wake)
-        self.channels = Channels(exchange, self.listing, hub, faults, now_ms, self.wake, options.heartbeat_ms)
+        self.private = PrivateFeed(hub, views, ledger, faults, now_ms, wake)
+        self.channels = Channels(exchange, self.listing, hub, faults, now_ms, wake, options.heartbeat_ms)
         trading = Trading(exchange, self.listing, views, now_ms, self.private.tell)
         desk = Desk(exchange, trading, self.limits, faults, self.finish_round)
         self._dead_man = DeadMan(exchange, self.limits, now_ms)
@@ -137,15 +133,9 @@ class OkxVenue:
 
     # -- rounds and ticks ----------------------------------------------------------------------------------
 
-    def wake(self) -> None:
-        """Ask for a round at the end of this turn of the event loop."""
-        if not self._round_due and self._loop is not None:
-            self._round_due = True
-            self._loop.call_soon(self.finish_round)
-
     def finish_round(self) -> None:
         """Write everything that has happened since the last round."""
-        self._round_due = False
+        self.clockwork.begin_round()
         self.channels.finish_round()
         self.private.deliver()
         self._flushes.flush()
@@ -157,45 +147,6 @@ class OkxVenue:
         self.channels.tick(self._clock.now_ms())
         self.private.tick()
         self.finish_round()
-
-    # -- life ----------------------------------------------------------------------------------------------
-
-    async def start(self) -> None:
-        """Start the clockwork, with the first of the products."""
-        self._users += 1
-        if self._task is None:
-            self._loop = asyncio.get_running_loop()
-            self._task = asyncio.create_task(self._tick_for_ever(), name="okx")
-            self._task.add_done_callback(_report_failure)
-
-    async def stop(self) -> None:
-        """Stop it, with the last."""
-        self._users -= 1
-        if self._task is not None and self._users <= 0:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
-            self._task = None
-
-    async def _tick_for_ever(self) -> None:
-        while True:
-            self.tick()
-            await asyncio.sleep(TICK_S)
-
-
-def _report_failure(task: asyncio.Task[None]) -> None:
-    """Say loudly that the clockwork has stopped: without it channels and faults fall asleep."""
-    if not task.cancelled() and (error := task.exception()) is not None:
-        context = {"message": "okx: the clockwork has stopped", "exception": error, "task": task}
-        task.get_loop().call_exception_handler(context)
-
-
-def _unify(account: Account) -> None:
-    """Make one wallet of an account's two: OKX has one for everything."""
-    wallet = account.balances.setdefault("spot", {})
-    for asset, balance in account.balances.get("perp", {}).items():
-        account.balance("spot", asset).free += balance.free
-    account.balances["perp"] = wallet
 
 
 class OkxProduct:
@@ -219,11 +170,11 @@ class OkxProduct:
 
     async def start(self) -> None:
         """Start the venue's clockwork."""
-        await self._venue.start()
+        await self._venue.clockwork.start()
 
     async def stop(self) -> None:
         """Stop it."""
-        await self._venue.stop()
+        await self._venue.clockwork.stop()
 
 
 @dataclass(frozen=True, slots=True)
