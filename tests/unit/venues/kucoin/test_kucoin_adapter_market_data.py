@@ -454,7 +454,7 @@ def test_unified_book(
 ) -> None:
     book, depth = made(perp_market, xbt, is_kernel)
     codes = [
-        Feed(depth.feed_code(payload, 1, 2))
+        Feed(depth.feed_code(payload, 1))
         for payload in (
             sample("ws_obu_delta"),  # before its snapshot
             sample("ws_obu_snapshot"),
@@ -474,7 +474,7 @@ def test_unified_book(
     assert levels_text(book, 1) == [["85973.4", "0.096"], ["85973.7", "0.102"]]
     assert not book.is_live
     later = sample("ws_obu_snapshot").replace(b"1747821262583", b"1747821262600")
-    assert depth.feed_code(later, 1, 2) == Feed.APPLIED
+    assert depth.feed_code(later, 1) == Feed.APPLIED
     assert book.is_live
     assert (book.sequence, book.venue_utc_ns) == (1747821262600, 1790114460671676191)
 
@@ -484,13 +484,13 @@ def test_classic_spot_book(btc: Instrument, sample: Sample, is_kernel: bool) -> 
     adapter = classic(Product.SPOT, btc)
     book, depth = made(adapter, btc, is_kernel)
     frame = sample("ws_level2_spot")
-    assert depth.feed_code(frame, 1, 2) == Feed.BUFFER
+    assert depth.feed_code(frame, 1) == Feed.BUFFER
     rest = (
         b'{"code":"200000","data":{"time":1663747970000,"sequence":"14103844",'
         b'"bids":[["18890","1"]],"asks":[["18906","9"],["18907.3","0.58751503"]]}}'
     )
     book.load_snapshot(adapter.decode_snapshot(btc, rest))
-    assert depth.feed_code(frame, 1, 2) == Feed.APPLIED
+    assert depth.feed_code(frame, 1) == Feed.APPLIED
     assert book.is_live
     assert levels_text(book, 0) == [["18891.9", "0.15688"], ["18890", "1"]]
     assert levels_text(book, 1) == [["18906", "0.00331"], ["18907.3", "0.58751503"]]
@@ -498,9 +498,9 @@ def test_classic_spot_book(btc: Instrument, sample: Sample, is_kernel: bool) -> 
         b'{"topic":"/market/level2:BTC-USDT","type":"message","subject":"trade.l2update","data":{"changes":'
         b'{"asks":[["0","0","%d"]],"bids":[]},"sequenceStart":%d,"sequenceEnd":%d,"symbol":"BTC-USDT"}}'
     )
-    assert depth.feed_code(void % (14103848, 14103848, 14103848), 1, 2) == Feed.APPLIED
+    assert depth.feed_code(void % (14103848, 14103848, 14103848), 1) == Feed.APPLIED
     assert book.sequence == 14103848
-    assert depth.feed_code(void % (14103850, 14103850, 14103850), 1, 2) == Feed.GAP
+    assert depth.feed_code(void % (14103850, 14103850, 14103850), 1) == Feed.GAP
 
 
 def test_classic_contract_book(xbt: Instrument, sample: Sample, is_kernel: bool) -> None:
@@ -511,13 +511,13 @@ def test_classic_contract_book(xbt: Instrument, sample: Sample, is_kernel: bool)
         b'"asks":[[83615,7]],"ts":1790113097000000000}}'
     )
     book.load_snapshot(adapter.decode_snapshot(xbt, rest))
-    assert depth.feed_code(sample("ws_level2_perp"), 1, 2) == Feed.APPLIED
+    assert depth.feed_code(sample("ws_level2_perp"), 1) == Feed.APPLIED
     assert levels_text(book, 0) == [["83614", "0.012"], ["83613.5", "0.005"]]
     # Both the depth and the partial books say subject level2: the topic decides.
     other = sample("ws_level2_perp").replace(b"/contractMarket/level2:", b"/contractMarket/level2Depth50:")
-    assert depth.feed_code(other, 1, 2) == Feed.PASS
+    assert depth.feed_code(other, 1) == Feed.PASS
     skipped = sample("ws_level2_perp").replace(b"1747821025244", b"1747821025246")
-    assert depth.feed_code(skipped, 1, 2) == Feed.GAP
+    assert depth.feed_code(skipped, 1) == Feed.GAP
 
 
 def test_streams_have_names(spot_market: KucoinMarketData, btc: Instrument) -> None:

@@ -290,7 +290,7 @@ def test_documented_sequence(feed: tuple[object, object]) -> None:
         frame("update", 3, 5, bids='[["99","0","0","0"]]'),
         frame("update", 4, 6),
     ):
-        codes.append(Feed(depth.feed_code(payload, 1, 2)))  # type: ignore[attr-defined]
+        codes.append(Feed(depth.feed_code(payload, 1)))  # type: ignore[attr-defined]
         if len(codes) == 6:
             # 3 and 4.5 contracts of 0.01 BTC
             assert levels_text(book, 0) == [["100", "0.03"]]  # type: ignore[arg-type]
@@ -300,7 +300,7 @@ def test_documented_sequence(feed: tuple[object, object]) -> None:
     assert codes == [Feed.BUFFER, Feed.APPLIED, Feed.APPLIED, Feed.OLD, Feed.APPLIED, Feed.APPLIED, Feed.GAP]
     assert not book.is_live  # type: ignore[attr-defined]
     fresh = frame("snapshot", -1, 90, '[["7","1","0","1"]]', '[["6","1","0","1"]]')
-    assert depth.feed_code(fresh, 1, 2) == Feed.APPLIED  # type: ignore[attr-defined]
+    assert depth.feed_code(fresh, 1) == Feed.APPLIED  # type: ignore[attr-defined]
     assert book.is_live  # type: ignore[attr-defined]
 
 
@@ -311,7 +311,7 @@ def test_acknowledgements_and_others_pass(feed: tuple[object, object], sample: S
         sample("ws_trades_perp"),
         b"pong",
     ):
-        assert depth.feed_code(payload, 1, 2) == Feed.PASS  # type: ignore[attr-defined]
+        assert depth.feed_code(payload, 1) == Feed.PASS  # type: ignore[attr-defined]
 
 
 def test_recorded_frames(shared_fixtures: Path, known: dict[str, Instrument]) -> None:
@@ -323,7 +323,7 @@ def test_recorded_frames(shared_fixtures: Path, known: dict[str, Instrument]) ->
     book.begin_sync()
     for name in ("books_snapshot", "books_update"):
         payload = (folder / f"books_l2_tbt.{name}.json").read_bytes()
-        assert depth.feed_code(payload, 1, 2) == Feed.APPLIED
+        assert depth.feed_code(payload, 1) == Feed.APPLIED
     assert book.sequence == 9690930617
     assert levels_text(book, 0)[:3] == [
         ["1.782", "2173.46443964"],
