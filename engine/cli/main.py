@@ -29,6 +29,10 @@ def main(argv: list[str], runner: Runner) -> int:
             from engine.cli import replay
 
             return int(replay.main(options))
+        if name in ("symbols", "trades"):
+            from engine.cli import public
+
+            return runner(getattr(public, name)(options))
         if name == "funding":
             from engine.cli import funding
 

@@ -29,6 +29,20 @@ _EXAMPLES = {
 
 Walks the books as they stand. Child sizes are whole lots of each venue; what lots leave over is unfilled.
 Exit code 1: the books do not hold that much.""",
+    "symbols": """examples:
+  python -m engine symbols                               everything that the enabled venues list
+  python -m engine symbols BTC/USDT:USDT                 one unit on every venue, with its own names and steps
+  python -m engine symbols SHIB --exchange bybit --json  by coin; parts of names and slips are found too
+
+A star marks what this configuration serves. 1000SHIB is a thousand coins (multiplier), on every venue.
+Exit code 1: nothing has that name (what is like it is shown), or a venue is not up.""",
+    "trades": """examples:
+  python -m engine trades BTC/USDT --count 50                      latest prints of all venues, by their time
+  python -m engine trades BTC/USDT:USDT --exchange okx --follow    as they come, one line each
+  python -m engine trades BTC/USDT --candles 1s --count 10 --json
+  python -m engine trades ETH/USDT --candles 1m --follow           each candle once it is final
+
+A candle is incomplete where prints of it were missed, or from before this engine listened.""",
     "funding": """examples:
   python -m engine funding BTC/USDT:USDT                      every venue that lists it
   python -m engine funding BTC/USDT:USDT --exchange okx --history 30
@@ -126,6 +140,17 @@ def build_parser() -> argparse.ArgumentParser:
     where.add_argument("--all", action="store_true", help="split over all venues (the default)")
     impact.add_argument("--fees", action="store_true", help="count taker fees (venues.X.taker_fees)")
 
+    symbols = command("symbols", "show what the venues list: names, steps, limits, statuses")
+    symbols.add_argument("query", nargs="?", metavar="QUERY", help="universal name, coin, or venue's name")
+    symbols.add_argument("--exchange", metavar="VENUE", help="only this venue")
+
+    trades = command("trades", "show the latest trades of a symbol, or candles made of them")
+    trades.add_argument("symbol", metavar="SYMBOL")
+    trades.add_argument("--exchange", metavar="VENUE", help="only this venue")
+    trades.add_argument("--count", type=_rows, default=20, metavar="N", help="how many (default 20)")
+    trades.add_argument("--follow", action="store_true", help="go on until interrupted")
+    trades.add_argument("--candles", choices=("1s", "1m"), help="candles instead of single trades")
+
     funding = command("funding", "show funding rates, next settlements, and what was settled")
     funding.add_argument(
         "symbols", nargs="*", metavar="SYMBOL", help="perpetuals, e.g. BTC/USDT:USDT; default: all configured"
@@ -205,6 +230,13 @@ def build_parser() -> argparse.ArgumentParser:
 def _order_target(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--exchange", required=True, metavar="VENUE")
     parser.add_argument("--pair", required=True, metavar="SYMBOL", help="universal symbol, e.g. BTC/USDT")
+
+
+def _rows(text: str) -> int:
+    value = _positive(text)
+    if value > 2_000:
+        raise argparse.ArgumentTypeError(f"{text!r} is more than 2000")
+    return value
 
 
 def _positive(text: str) -> int:

@@ -1,11 +1,16 @@
-"""What is known of public prints beyond each one: how they are told apart, what is missing, candles."""
+"""Public prints beyond each one: how they are told apart and asked for, what is missing, candles."""
 
 from __future__ import annotations
 
 import enum
 from decimal import Decimal
+from typing import Protocol, runtime_checkable
 
 import msgspec
+
+from engine.model.instrument import Instrument
+from engine.model.market import Trade
+from engine.model.wire import HttpRequest
 
 
 class TradeIds(enum.Enum):
@@ -60,3 +65,41 @@ class Candle(msgspec.Struct, frozen=True, gc=False):
     count: int
     is_complete: bool
     is_final: bool
+
+
+class TradeList(msgspec.Struct, frozen=True):
+    """A venue's latest prints of one instrument, oldest first, each ``is_backfilled``.
+
+    Attributes:
+        is_capped: the list is as long as it can be: older prints may exist.
+    """
+
+    trades: list[Trade]
+    is_capped: bool
+
+
+class TradeListReader(Protocol):
+    """How one venue product is asked for its latest prints.
+
+    Attributes:
+        ids: what the list's trade ids are good for; they are the stream's, or 0.
+        resolution_ns: how fine the list's times are.
+    """
+
+    ids: TradeIds
+    resolution_ns: int
+
+    def request(self, instrument: Instrument) -> HttpRequest:
+        """Return the request for as many prints as one answer holds."""
+        ...
+
+    def decode(self, instrument: Instrument, body: bytes, mono_ns: int, utc_ns: int) -> TradeList:
+        """Return the list; raises ProtocolViolation, for refusals too."""
+        ...
+
+
+@runtime_checkable
+class WithTradeList(Protocol):
+    """Offered besides ``MarketDataAdapter`` where the latest prints can be asked for over REST."""
+
+    trade_list: TradeListReader

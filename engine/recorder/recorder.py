@@ -158,7 +158,7 @@ class Recorder:
             self._trades.append(
                 (
                     trade.recv_utc_ns, trade.venue_utc_ns, trade.trade_id, book_id, int(trade.aggressor),
-                    trade.price, trade.qty,
+                    trade.price, trade.qty, int(trade.is_backfilled),
                 )
             )  # fmt: skip
 

@@ -26,13 +26,16 @@ COLUMNS: dict[TableName, tuple[str, ...]] = {
     "book_snapshots": (
         "recv_utc_ns", "venue_utc_ns", "sequence", "book_id", "side", "level", "is_full", "price", "qty",
     ),
-    "trades": ("recv_utc_ns", "venue_utc_ns", "trade_id", "book_id", "aggressor", "price", "qty"),
+    "trades": (
+        "recv_utc_ns", "venue_utc_ns", "trade_id", "book_id", "aggressor", "price", "qty", "is_backfilled",
+    ),
 }  # fmt: skip
 """Columns that travel to the writer, all int64. ``book_id`` is ours and is not written; ``side`` and
 ``aggressor`` are 0 for buy, 1 for sell; ``level`` counts from 0 at the touch; ``is_full`` marks the whole
-book written when it came LIVE, from which deltas can be applied."""
+book written when it came LIVE, from which deltas can be applied; ``is_backfilled`` marks prints that were
+asked for after a connection was lost: order trades by ``venue_utc_ns``, then ``trade_id``."""
 
-SMALL_COLUMNS = frozenset({"side", "aggressor", "is_full"})
+SMALL_COLUMNS = frozenset({"side", "aggressor", "is_full", "is_backfilled"})
 """Written as int8."""
 STEADY_COLUMNS = frozenset(
     {"recv_utc_ns", "venue_utc_ns", "first_sequence", "last_sequence", "sequence", "trade_id", "level"}

@@ -104,6 +104,11 @@ class TradeFiller:
                 self._closed(tape, result.missed)
         self._closed(tape, tape.abandon(self._clock.utc_ns() + self._budget.offset_ns))
 
+    async def latest(self, instrument: Instrument) -> list[Trade]:
+        """Return what the venue's list has now, oldest first; nothing where it did not come."""
+        rows = await self._fetch(instrument)
+        return [] if rows is None else rows.trades
+
     async def _fetch(self, instrument: Instrument) -> TradeList | None:
         request = self._reader.request(instrument)
         async with self._slots:

@@ -29,6 +29,7 @@ from engine.supervisor.built import stale_modules
 from engine.supervisor.embedded_sim import SimulatedExchange
 from engine.supervisor.epoch import next_epoch
 from engine.supervisor.funding_answer import funding_answer
+from engine.supervisor.market_answers import symbols_answer, trades_answer
 from engine.supervisor.markets import Markets
 from engine.supervisor.systemd import ServiceManager
 from engine.supervisor.trading import TradingDesk
@@ -476,6 +477,10 @@ class Engine:
         if command == "book":
             venue = self.find(str(arguments["symbol"]), arguments.get("exchange"))
             return venue.book_view(str(arguments["symbol"]), int(arguments.get("depth", 10)))
+        if command == "symbols":
+            return await symbols_answer(self.venues, arguments)
+        if command == "trades":
+            return await trades_answer(self.venues, arguments)
         if command == "funding":
             return await funding_answer(self.venues, arguments)
         if command == "status":

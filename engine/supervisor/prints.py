@@ -10,7 +10,7 @@ from engine.model.market import Trade
 from engine.model.ports import Clock
 from engine.model.trades import Candle, MissedTrades, TradeIds
 from engine.prints.candles import CandleSeries
-from engine.prints.tape import PrintTape
+from engine.prints.tape import PrintTape, order_of
 from engine.session.trade_filler import TradeFiller
 from engine.telemetry import events
 from engine.telemetry.log import EventLog
@@ -167,6 +167,21 @@ class Prints:
     def latest(self, universal: str, count: int) -> list[Trade]:
         """Return the latest prints, oldest first."""
         return self.tapes[universal].trades[-count:]
+
+    async def recent(self, universal: str, count: int) -> tuple[list[Trade], bool]:
+        """Return the latest prints, oldest first; asks the venue where this process knows too few.
+
+        Returns:
+            The prints, and whether some are from before this process heard of them.
+        """
+        trades = self.tapes[universal].trades
+        older: list[Trade] = []
+        if len(trades) < count and self._filler is not None:
+            older = await self._filler.latest(self._instruments[universal])
+            if trades:
+                first = order_of(trades[0])
+                older = [each for each in older if order_of(each) < first]
+        return [*older, *trades][-count:], bool(older)
 
     def candles(self, universal: str, interval: str, count: int) -> list[Candle]:
         """Return the latest candles, oldest first; ``interval`` is one of ``INTERVALS``."""

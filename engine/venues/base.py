@@ -17,7 +17,9 @@ from engine.model.instrument import Instrument, Product
 from engine.model.market import BookSnapshot, DepthSchema, FundingUpdate, TopOfBook, Trade
 from engine.model.orders import AmendOrder, ExecutionReport, NewOrder, OrderAck, VenueError
 from engine.model.ports import WithFunding as WithFunding
-from engine.model.trades import TradeIds
+from engine.model.trades import TradeList as TradeList
+from engine.model.trades import TradeListReader as TradeListReader
+from engine.model.trades import WithTradeList as WithTradeList
 from engine.model.wire import Allowance as Allowance
 from engine.model.wire import BudgetRule as BudgetRule
 from engine.model.wire import ConnectionRules as ConnectionRules
@@ -540,44 +542,6 @@ class Renaming(Protocol):
     """
 
     renames_amended: bool
-
-
-class TradeList(msgspec.Struct, frozen=True):
-    """A venue's latest prints of one instrument, oldest first, each ``is_backfilled``.
-
-    Attributes:
-        is_capped: the list is as long as it can be: older prints may exist.
-    """
-
-    trades: list[Trade]
-    is_capped: bool
-
-
-class TradeListReader(Protocol):
-    """How one venue product is asked for its latest prints.
-
-    Attributes:
-        ids: what the list's trade ids are good for; they are the stream's, or 0.
-        resolution_ns: how fine the list's times are.
-    """
-
-    ids: TradeIds
-    resolution_ns: int
-
-    def request(self, instrument: Instrument) -> HttpRequest:
-        """Return the request for as many prints as one answer holds."""
-        ...
-
-    def decode(self, instrument: Instrument, body: bytes, mono_ns: int, utc_ns: int) -> TradeList:
-        """Return the list; raises ProtocolViolation, for refusals too."""
-        ...
-
-
-@runtime_checkable
-class WithTradeList(Protocol):
-    """Offered besides ``MarketDataAdapter`` where the latest prints can be asked for over REST."""
-
-    trade_list: TradeListReader
 
 
 class RecordedDialect(msgspec.Struct, frozen=True):

@@ -25,6 +25,7 @@ def engine(*arguments: str, cwd: Path = ROOT, **environ: str) -> subprocess.Comp
 
 COMMANDS = (
     "run", "quotes", "book", "place", "amend", "cancel", "status", "record", "replay", "venues",
+    "symbols", "trades",
     "check-config",
 )  # fmt: skip
 
