@@ -55,7 +55,7 @@ def funding_table(rows: list[dict[str, Any]]) -> Table:
             state,
             percent(row["rate"]),
             predicted_text(row),
-            f"{row['interval_h']} h" if row["interval_h"] else "-",
+            interval_text(row["interval_h"]),
             row["next_settlement_utc"] or "-",
             duration_text(row["next_settlement_in_s"]),
             percent(row["annualised"], 2),
@@ -75,10 +75,17 @@ def history_table(history: dict[str, Any]) -> Table:
         result.add_row(
             row["settled_utc"],
             percent(row["rate"]),
-            f"{row['interval_h']} h" if row["interval_h"] else "-",
+            interval_text(row["interval_h"]),
             percent(row["annualised"], 2),
         )
     return result
+
+
+def interval_text(interval_h: str | None) -> str:
+    """Return an interval, ``8 h``; one below an hour (an accelerated simulation's) in seconds."""
+    if interval_h is None:
+        return "-"
+    return f"{interval_h} h" if float(interval_h) >= 1 else f"{float(interval_h) * 3600:.0f} s"
 
 
 def predicted_text(row: dict[str, Any]) -> str:

@@ -294,7 +294,7 @@ class FundingDesk:
             "rate": _text(rate),
             "predicted_rate": _text(predicted),
             "predicted": self._reader.predicted.value,
-            "interval_h": _text(None if interval is None else hours(interval)),
+            "interval_h": _hours(interval),
             "annualised": _yearly(rate, interval),
             "next_settlement_utc": utc_text(following),
             "next_settlement_in_s": None if following is None else round((following - now) / 1e9, 1),
@@ -367,6 +367,11 @@ def _text(value: Decimal | None) -> str | None:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
+def _hours(interval_ns: int | None) -> str | None:
+    """Return an interval in hours; one that is no decimal fraction of an hour to 9 decimals."""
+    return None if interval_ns is None else _text(round(hours(interval_ns), 9))
+
+
 def _yearly(rate: Decimal | None, interval_ns: int | None) -> str | None:
     """Return the yearly rate, exact: where an interval is no divisor of a year, to 12 decimals."""
     if rate is None or interval_ns is None:
@@ -389,6 +394,6 @@ def _settled_row(each: SettledRate) -> dict[str, Any]:
     return {
         "settled_utc": utc_text(each.settled_utc_ns),
         "rate": _text(each.rate),
-        "interval_h": _text(None if interval is None else hours(interval)),
+        "interval_h": _hours(interval),
         "annualised": _yearly(each.rate, interval),
     }

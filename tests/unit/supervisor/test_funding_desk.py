@@ -249,6 +249,14 @@ def test_the_answers_settlement_counts_when_the_streams_is_over(bench: Bench) ->
     assert bench.row()["state"] == "settling"
 
 
+def test_odd_intervals_are_rounded_for_people(bench: Bench) -> None:
+    """An accelerated simulation settles every twenty seconds: a year has 1576800 of them."""
+    bench.tell("0.0001", interval_ns=20 * SECOND)
+    assert (bench.row()["interval_h"], bench.row()["annualised"]) == ("0.005555556", "157.68")
+    bench.tell("0.0001", interval_ns=7 * HOUR_NS)
+    assert (bench.row()["interval_h"], bench.row()["annualised"]) == ("7", "0.125142857143")
+
+
 @pytest.mark.parametrize(
     ("utc_ns", "text"),
     [
