@@ -17,9 +17,11 @@ from engine.sim.config import SimConfigError, load
 from engine.sim.flow import CHANGES_MEAN
 from engine.sim.ports import Settings
 
+PORT_BASE_MAX = 65_000
+
 _EXAMPLES = """examples:
   python -m engine.sim --endpoints run/sim.json
-  python -m engine.sim --seed 3 --rate 5000 --tls --endpoints run/sim.json
+  python -m engine.sim --venues binance,okx --seed 3 --rate 5000 --tls --endpoints run/sim.json
   curl 'http://127.0.0.1:PORT/truth/book?venue=binance&product=spot&symbol=BTCUSDT'
   curl -d '{"name": "drop_depth", "symbol": "BTCUSDT", "count": 1}' http://127.0.0.1:PORT/fault
 
@@ -35,7 +37,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--config", default="config/sim.toml", metavar="FILE", help="markets and accounts")
-    parser.add_argument("--venues", default="binance", metavar="A,B", help="default: binance")
+    parser.add_argument("--venues", default="", metavar="A,B", help="default: all of them")
     parser.add_argument(
         "--seed", type=int, default=7, help="seed of the order flow and of faults (default 7)"
     )
@@ -105,6 +107,8 @@ def _check(options: argparse.Namespace) -> None:
         raise SimConfigError(f"--changes {options.changes} must lie between 2 and 30")
     if options.time_scale <= 0 or options.funding_scale < 1:
         raise SimConfigError("--time-scale must be above 0 and --funding-scale at least 1")
+    if options.port_base and not 1_024 <= options.port_base <= PORT_BASE_MAX:
+        raise SimConfigError(f"--port-base {options.port_base} must lie between 1024 and {PORT_BASE_MAX}")
     if options.book_ms is not None and not 0 <= options.book_ms <= 60_000:
         raise SimConfigError(f"--book-ms {options.book_ms} must lie between 0 and 60000")
 
@@ -112,9 +116,9 @@ def _check(options: argparse.Namespace) -> None:
 async def _run(options: argparse.Namespace) -> int:
     from engine.sim.server import WIRES, SimServer, write_endpoints
 
-    venues = [venue.strip() for venue in options.venues.split(",") if venue.strip()]
+    venues = [venue.strip() for venue in options.venues.split(",") if venue.strip()] or list(WIRES)
     unknown = [venue for venue in venues if venue not in WIRES]
-    if unknown or not venues:
+    if unknown:
         raise SimConfigError(f"--venues {options.venues}: known are {', '.join(WIRES)}")
     if strangers := options.rates.keys() - set(venues):
         raise SimConfigError(f"--rates names {', '.join(sorted(strangers))}, which --venues does not")

@@ -73,9 +73,11 @@ def test_one_turn_leaves_the_rest_for_the_next(monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.parametrize(
     ("switches", "said"),
     [
-        (["--rates", "okx=100"], "--rates names okx, which --venues does not"),
+        (["--venues", "binance", "--rates", "okx=100"], "--rates names okx, which --venues does not"),
         (["--rates", "binance=0"], "a rate of 0.0 must lie above 0"),
         (["--changes", "1"], "--changes 1 must lie between 2 and 30"),
+        (["--port-base", "99999"], "--port-base 99999 must lie between 1024 and 65000"),
+        (["--port-base", "-1"], "--port-base -1 must lie between 1024 and 65000"),
     ],
 )
 def test_switches_that_make_no_sense_are_refused(

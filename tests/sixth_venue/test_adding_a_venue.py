@@ -17,7 +17,7 @@ BLOCKS = re.findall(r"^```\w+ (\S+)\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL
 PLACES = re.findall(r"^\| `([^`]+)` \|", TEXT.partition("## Every place that a venue has")[2], re.MULTILINE)
 OWN_FOLDER = re.compile(f"engine/(venues|sim)/({'|'.join(VENUES)})/")
 NAMED_ELSEWHERE = {
-    "engine/sim/__main__.py": "what runs when no venue is asked for",
+    "engine/sim/__main__.py": "an example of a command",
     "engine/cli/parser.py": "an example of a command",
     "engine/model/market.py": "the source of a sequence rule",
     "engine/sim/faults.py": "who has a fault that few venues have",

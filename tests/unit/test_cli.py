@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from engine.cli.parser import build_parser
+from engine.config import load
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -45,6 +46,18 @@ def test_sim_help_is_the_simulators_own() -> None:
     done = engine("sim", "--help")
     assert done.returncode == 0
     assert "--endpoints" in done.stdout
+
+
+def test_the_simulated_exchange_alone_serves_what_the_shipped_configuration_asks_for(tmp_path: Path) -> None:
+    endpoints = tmp_path / "sim.json"
+    # Its input is closed already: it ends by itself once everything answers.
+    done = subprocess.run(
+        [sys.executable, "-m", "engine", "sim", "--endpoints", str(endpoints), "--exit-with-stdin"],
+        cwd=ROOT, input="", capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    enabled = {name for name, section in load(ROOT / "engine.toml").venues.items() if section.enabled}
+    assert set(json.loads(endpoints.read_text())) == {*enabled, "admin"}
 
 
 def test_venues_prints_the_matrix() -> None:
