@@ -8,9 +8,10 @@ Source: Bybit v5 API docs, "Get Instruments Info", "Orderbook", "Order", seen 20
 
 from __future__ import annotations
 
-import re
 from decimal import Decimal
 
+from engine.model.amounts import millis_ns
+from engine.model.amounts import price_in as price_in
 from engine.model.decimals import DECODE_ERRORS as DECODE_ERRORS
 from engine.model.decimals import MS as MS
 from engine.model.decimals import Id as Id
@@ -18,11 +19,10 @@ from engine.model.decimals import Millis as Millis
 from engine.model.decimals import decimal as decimal
 from engine.model.decimals import plain as plain
 from engine.model.decimals import scaled
-from engine.model.errors import ProtocolViolation
 from engine.model.instrument import Instrument
 
-_INT64_MAX = 2**63 - 1
-_DIGITS = re.compile(r"[0-9]{1,19}", re.ASCII)
+time_ns = millis_ns
+"""A wire time, text of UTC milliseconds, in nanoseconds."""
 
 
 def qty_in(text: str, instrument: Instrument) -> int:
@@ -39,21 +39,9 @@ def qty_out(qty: int, instrument: Instrument) -> str:
     return plain(qty, instrument.qty_scale)
 
 
-def price_in(text: str, instrument: Instrument) -> int:
-    """Return a wire price scaled; "" (market orders) is 0; raises ProtocolViolation."""
-    return scaled(text, instrument.price_scale) if text else 0
-
-
 def price_out(price: int, instrument: Instrument) -> str:
     """Return a scaled price as the text of a wire price."""
     return plain(price, instrument.price_scale)
-
-
-def time_ns(text: str) -> int:
-    """Return a wire time (text of UTC milliseconds) in nanoseconds; raises ProtocolViolation."""
-    if _DIGITS.fullmatch(text) is None or int(text) > _INT64_MAX // MS:
-        raise ProtocolViolation(f"not a time in milliseconds: {text[:40]!r}")
-    return int(text) * MS
 
 
 def optional_decimal(text: str | None) -> Decimal | None:

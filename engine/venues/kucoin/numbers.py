@@ -9,23 +9,27 @@ Source: KuCoin API docs, "Get All Symbols", "Get All Contracts", "Get Full Order
 
 from __future__ import annotations
 
-import functools
-import re
 from decimal import Decimal
 
 import msgspec
 
+from engine.model.amounts import contract_parts as contract_parts
+from engine.model.amounts import contracts_in, whole_contracts_out
+from engine.model.amounts import number as number
+from engine.model.amounts import price_in as price_in
 from engine.model.decimals import DECODE_ERRORS as DECODE_ERRORS
 from engine.model.decimals import MS as MS
 from engine.model.decimals import Id as Id
 from engine.model.decimals import Millis as Millis
 from engine.model.decimals import plain as plain
-from engine.model.decimals import scaled
 from engine.model.errors import ProtocolViolation, UsageError
-from engine.model.instrument import Instrument, decimals_of, to_scaled
+from engine.model.instrument import Instrument, to_scaled
 
-_INT64_MAX = 2**63 - 1
-_DIGITS = re.compile(r"[0-9]{1,19}", re.ASCII)
+qty_in = contracts_in
+"""A wire size, lots or base units on spot, as scaled base units; "" is 0."""
+qty_out = whole_contracts_out
+"""Scaled base units as the text of a wire size: whole lots on futures, or UsageError."""
+
 _EXPONENT_MAX = 30
 _DIGITS_MAX = 40
 
@@ -38,46 +42,12 @@ _MS_FROM, _US_FROM, _NS_FROM = 10**11, 10**14, 10**17
 """From here on an integer is a time of this century in ms, us, ns: spot order times changed their unit."""
 
 
-@functools.lru_cache(maxsize=4096)
-def contract_parts(contract_size: Decimal, qty_scale: int) -> tuple[int, int]:
-    """Return ``(factor, scale)``: lots at ``scale`` decimals, times factor, are scaled base units.
-
-    Raises:
-        UsageError: the quantity scale is too coarse for the contract: the instrument was built wrongly.
-    """
-    places = decimals_of(contract_size)
-    scale = qty_scale - places
-    if contract_size <= 0 or scale < 0:
-        raise UsageError(f"a contract of {contract_size} does not fit a scale of {qty_scale} decimals")
-    return int(contract_size.scaleb(places)), scale
-
-
 def exact(value: Decimal) -> Decimal:
     """Return a decimal of the wire, refusing what is no plain number; raises ProtocolViolation."""
     _, digits, exponent = value.as_tuple()
     if not isinstance(exponent, int) or abs(exponent) > _EXPONENT_MAX or len(digits) > _DIGITS_MAX:
         raise ProtocolViolation(f"not a usable number: {str(value)[:40]}")
     return value
-
-
-def qty_in(text: str, instrument: Instrument) -> int:
-    """Return a wire size (lots, or base units on spot) as scaled base units; "" is 0.
-
-    Raises:
-        ProtocolViolation: not a plain decimal, or it does not fit the instrument's scale exactly.
-    """
-    if not text:
-        return 0
-    factor, scale = contract_parts(instrument.contract_size, instrument.qty_scale)
-    value = scaled(text, scale) * factor
-    if value > _INT64_MAX:
-        raise ProtocolViolation(f"a size of {text[:40]} of {instrument.symbol} does not fit 64 bits")
-    return value
-
-
-def price_in(text: str, instrument: Instrument) -> int:
-    """Return a wire price scaled; "" (market orders) is 0; raises ProtocolViolation."""
-    return scaled(text, instrument.price_scale) if text else 0
 
 
 def number_qty_in(value: Number | None, instrument: Instrument) -> int:
@@ -115,40 +85,12 @@ def optional_text(value: Number | str | None) -> str:
     return text_of(value) if isinstance(value, Decimal) else value or ""
 
 
-def qty_out(qty: int, instrument: Instrument) -> str:
-    """Return scaled base units as the text of a wire size: whole lots on futures.
-
-    Raises:
-        UsageError: the quantity is not a whole number of lots (futures).
-    """
-    factor, scale = contract_parts(instrument.contract_size, instrument.qty_scale)
-    lots, rest = divmod(qty, factor)
-    text = plain(lots, scale)
-    if rest or (instrument.settle is not None and "." in text):
-        raise UsageError(
-            f"kucoin {instrument.universal}: {instrument.qty(qty).normalize():f} {instrument.base} is no "
-            f"exact number of lots of {instrument.contract_size.normalize():f}; use multiples of the lot size"
-        )
-    return text
-
-
 def scaled_units(value: Decimal, scale: int, what: str) -> int:
     """Return a Decimal in scaled units, exactly; raises ProtocolViolation."""
     try:
         return to_scaled(value, scale, what)
     except UsageError as error:
         raise ProtocolViolation(str(error)) from None
-
-
-def number(value: int | str) -> int:
-    """Return an integer that is bare in one message and quoted in another; raises ProtocolViolation."""
-    if isinstance(value, str):
-        if _DIGITS.fullmatch(value) is None:
-            raise ProtocolViolation(f"not an integer: {value[:40]!r}")
-        value = int(value)
-    if not 0 <= value <= _INT64_MAX:
-        raise ProtocolViolation(f"an integer out of range: {str(value)[:40]}")
-    return value
 
 
 def time_ns(value: int | str) -> int:

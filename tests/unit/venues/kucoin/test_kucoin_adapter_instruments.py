@@ -133,7 +133,7 @@ def _assert_exact(each: Instrument, lots: int) -> None:
     factor, scale = contract_parts(each.contract_size, each.qty_scale)
     assert scale >= decimals_of(lot)
     if factor > 1:
-        with pytest.raises(UsageError, match="multiples of the lot size"):
+        with pytest.raises(UsageError, match="multiple of the lot size"):
             qty_out(inside + 1, each)
 
 
@@ -200,7 +200,7 @@ def test_sizes_that_are_none(xbt: Instrument, text: str) -> None:
 
 
 def test_fractions_of_a_lot_are_not_sent(xbt: Instrument) -> None:
-    with pytest.raises(UsageError, match="multiples of the lot size"):
+    with pytest.raises(UsageError, match="multiple of the lot size"):
         qty_out(xbt.lot_size * 5 // 2, xbt)
 
 

@@ -166,7 +166,7 @@ def test_what_one_product_alone_has(
         ({"client_order_id": "a.1"}, "client_order_id"),
         ({"client_order_id": "a" * 41}, "client_order_id"),
         ({"client_order_id": 'a"1'}, "client_order_id"),
-        ({"qty": 123_457}, "number of lots"),
+        ({"qty": 123_457}, "number of contracts"),
     ],
 )
 def test_what_cannot_be_said(perp: KucoinTrading, xbt: Instrument, changes: dict[str, Any], why: str) -> None:
