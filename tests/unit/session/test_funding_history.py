@@ -120,8 +120,8 @@ def test_no_history_at_all(venue: FundingVenue) -> None:
 
 @each_venue
 def test_a_long_pause_of_trading_does_not_end_the_history(venue: FundingVenue) -> None:
-    """One window of time without a settlement is no beginning."""
-    settlements = [*steady(8, 20, NOW_MS - 20 * 8 * HOUR_MS - 60 * HOUR_MS), *steady(8, 20)]
+    """One window of time without a settlement is no beginning: here it rested for more than a week."""
+    settlements = [*steady(8, 20, NOW_MS - 20 * 8 * HOUR_MS - 190 * HOUR_MS), *steady(8, 20)]
     rates, _ = walked(venue, settlements, NOW_MS + 1, 40)
     assert told(rates) == expected(settlements, 40)
 
