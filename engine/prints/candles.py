@@ -128,8 +128,9 @@ class CandleSeries:
         step, oldest = self.interval_ns, self._newest_ns - self._kept * self.interval_ns
         starts = set(self._buckets)
         for first, last in self._holes:
-            begin = max(first, oldest)
-            starts.update(range(begin - begin % step, min(last, self._newest_ns) + 1, step))
+            begin, end = max(first, oldest), min(last, self._newest_ns)
+            if begin <= end:
+                starts.update(range(begin - begin % step, end + 1, step))
         yield from sorted(start for start in starts if start > oldest)
 
     def candles(self, count: int, price_scale: int, qty_scale: int) -> list[Candle]:

@@ -218,20 +218,25 @@ class PrintTape:
             return self._begin(rows)
         if self._ids is TradeIds.NONE:
             return self._missing_by_content(rows, hole) if self._is_anchored(rows, hole) else []
-        from_ns = hole.last.venue_utc_ns if hole.last is not None else self._trades[0].venue_utc_ns
+        if self._ids is TradeIds.UNIQUE:
+            return self._missing_by_id(rows, hole)
         new = []
         for row in rows:
-            if self._ids is TradeIds.CONSECUTIVE:
-                is_known = not self._uncovered(row.trade_id, row.trade_id) or (
-                    bool(self._ranges) and row.trade_id < self._ranges[0][0]
-                )
-                if not is_known:
-                    self._cover(row.trade_id, row.trade_id)
-            else:
-                is_known = row.trade_id in self._seen or row.venue_utc_ns < from_ns
-                if not is_known:
-                    self._remember(row.trade_id)
-            if not is_known:
+            is_ours = not self._ranges or row.trade_id >= self._ranges[0][0]
+            if is_ours and self._uncovered(row.trade_id, row.trade_id):
+                self._cover(row.trade_id, row.trade_id)
+                new.append(row)
+        return new
+
+    def _missing_by_id(self, rows: Sequence[Trade], hole: Hole) -> list[Trade]:
+        """Return rows after the last print before the hole, but for those seen since."""
+        last = hole.last if hole.last is not None else self._trades[0]
+        at = next((at for at, row in enumerate(rows) if row.trade_id == last.trade_id), None)
+        after = rows[at + 1 :] if at is not None else rows
+        new = []
+        for row in after:
+            if row.trade_id not in self._seen and row.venue_utc_ns >= last.venue_utc_ns:
+                self._remember(row.trade_id)
                 new.append(row)
         return new
 
@@ -245,7 +250,11 @@ class PrintTape:
         return []
 
     def _missing_by_content(self, rows: Sequence[Trade], hole: Hole) -> list[Trade]:
-        """Return rows that say what no known print says, as often as they say it more often."""
+        """Return rows that say what no known print says, as often as they say it more often.
+
+        What was printed at the very moment of the first print ever seen cannot be told from what was missed
+        then, where the hole begins in that moment too.
+        """
         last = hole.last if hole.last is not None else self._trades[0]
         since = last.venue_utc_ns // self._resolution_ns
         known = Counter(
@@ -290,9 +299,11 @@ class PrintTape:
             return False
         if self._ids is TradeIds.CONSECUTIVE:
             return rows[0].trade_id - rows[0].count <= last.trade_id
-        if self._ids is TradeIds.UNIQUE and any(row.trade_id == last.trade_id for row in rows):
-            return True
-        return self._tick(rows[0]) < self._tick(last)
+        if self._ids is TradeIds.UNIQUE:
+            is_there = any(row.trade_id == last.trade_id for row in rows)
+        else:
+            is_there = any(self._content(row) == self._content(last) for row in rows)
+        return is_there or self._tick(rows[0]) < self._tick(last)
 
     def _reaches_forward(self, rows: Sequence[Trade], hole: Hole) -> bool:
         """Tell whether the list goes on to where the live prints begin again."""
