@@ -99,6 +99,18 @@ class Instrument(msgspec.Struct, frozen=True, gc=False, kw_only=True):
         return to_scaled(value, self.qty_scale, f"quantity of {self.universal}")
 
 
+class Listing(msgspec.Struct, frozen=True):
+    """What an answer of a venue lists of one product.
+
+    Attributes:
+        instruments: everything the product covers.
+        skipped: (symbol, why) of entries that cannot be used: one odd listing must not hide the others.
+    """
+
+    instruments: list[Instrument]
+    skipped: list[tuple[str, str]]
+
+
 def to_scaled(value: Decimal, scale: int, what: str) -> int:
     """Return ``value * 10**scale`` as an exact integer.
 

@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from engine.model.errors import UsageError
+from engine.model.errors import ProtocolViolation, UsageError
 
 Levels = npt.NDArray[np.int64]
 """Shape (n, 2), columns (price, qty) in the instrument's scaled units."""
@@ -196,6 +196,24 @@ class BookSnapshot(msgspec.Struct, frozen=True):
     bids: Levels
     asks: Levels
     venue_utc_ns: int | None
+
+
+def levels_of(values: list[tuple[int, int]], direction: int) -> Levels:
+    """Return one side of a full book from scaled (price, qty), best first.
+
+    Args:
+        values: what a venue answered; may be empty.
+        direction: of the prices, 1 for asks and -1 for bids.
+
+    Raises:
+        ProtocolViolation: not sorted, or a price or quantity that is not positive.
+    """
+    levels = np.array(values, dtype=np.int64).reshape(len(values), 2)
+    if not (np.diff(levels[:, 0]) * direction > 0).all():
+        raise ProtocolViolation("levels are not sorted best first")
+    if (levels <= 0).any():
+        raise ProtocolViolation("a price or quantity is not positive")
+    return levels
 
 
 class Trade(msgspec.Struct, frozen=True, gc=False):

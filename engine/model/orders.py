@@ -10,6 +10,8 @@ from decimal import Decimal
 
 import msgspec
 
+from engine.model.errors import UsageError
+from engine.model.instrument import Instrument, Product
 from engine.model.market import Side
 
 
@@ -158,6 +160,34 @@ class NewOrder(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     time_in_force: TimeInForce = TimeInForce.GTC
     post_only: bool = False
     reduce_only: bool = False
+
+
+_LIMIT, _MARKET, _GTC, _SPOT = OrderType.LIMIT, OrderType.MARKET, TimeInForce.GTC, Product.SPOT
+
+
+def refuse_impossible(product: Product, order: NewOrder, instrument: Instrument) -> None:
+    """Refuse an order that makes no sense at any venue.
+
+    Raises:
+        UsageError: names what is wrong.
+    """
+    problem = ""
+    if order.universal != instrument.universal:
+        problem = f"the order is for {order.universal}"
+    elif order.qty <= 0:
+        problem = f"qty must be positive, not {order.qty}"
+    elif order.order_type is _LIMIT and order.price <= 0:
+        problem = f"a limit order needs a positive price, not {order.price}"
+    elif order.order_type is _MARKET and order.price != 0:
+        problem = "a market order has no price"
+    elif order.post_only and order.order_type is not _LIMIT:
+        problem = "only a limit order can be post-only"
+    elif order.post_only and order.time_in_force is not _GTC:
+        problem = "a post-only order rests: its time in force must be GTC"
+    elif order.reduce_only and product is _SPOT:
+        problem = "spot has no reduce-only orders"
+    if problem:
+        raise UsageError(f"{instrument.venue} {instrument.universal}: {problem}")
 
 
 class AmendOrder(msgspec.Struct, frozen=True, gc=False, kw_only=True):

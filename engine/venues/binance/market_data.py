@@ -26,7 +26,6 @@ import re
 from collections.abc import Callable, Sequence
 
 import msgspec
-import numpy as np
 
 from engine.model.errors import ProtocolViolation
 from engine.model.instrument import Instrument, Product
@@ -39,6 +38,7 @@ from engine.model.market import (
     Side,
     TopOfBook,
     Trade,
+    levels_of,
 )
 from engine.venues.base import (
     ConnectionPlan,
@@ -227,12 +227,7 @@ def decode_snapshot(instrument: Instrument, body: bytes) -> BookSnapshot:
 def _levels(instrument: Instrument, rows: list[tuple[str, str]], direction: int) -> Levels:
     price_scale, qty_scale = instrument.price_scale, instrument.qty_scale
     values = [(scaled(price, price_scale), scaled(qty, qty_scale)) for price, qty in rows]
-    result = np.array(values, dtype=np.int64).reshape(len(rows), 2)
-    if not (np.diff(result[:, 0]) * direction > 0).all():
-        raise ProtocolViolation("levels are not sorted best first")
-    if (result <= 0).any():
-        raise ProtocolViolation("a price or quantity is not positive")
-    return result
+    return levels_of(values, direction)
 
 
 # ------------------------------------------------------------------------------------------- frames

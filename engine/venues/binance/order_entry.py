@@ -23,7 +23,16 @@ import msgspec
 from engine.model.errors import ProtocolViolation, UsageError
 from engine.model.instrument import Instrument, Product
 from engine.model.market import Side
-from engine.model.orders import AmendOrder, NewOrder, OrderAck, OrderState, OrderType, TimeInForce, VenueError
+from engine.model.orders import (
+    AmendOrder,
+    NewOrder,
+    OrderAck,
+    OrderState,
+    OrderType,
+    TimeInForce,
+    VenueError,
+    refuse_impossible,
+)
 from engine.venues.base import WsReply
 from engine.venues.binance.errors import classify, decode_error, error_in, undecodable
 from engine.venues.binance.instruments import budget_name
@@ -64,25 +73,12 @@ def check_order(product: Product, order: NewOrder, instrument: Instrument) -> No
     Raises:
         UsageError: names what is wrong.
     """
-    problem, text = "", order.client_order_id
-    if order.universal != instrument.universal:
-        problem = f"the order is for {order.universal}"
-    elif order.qty <= 0:
-        problem = f"qty must be positive, not {order.qty}"
-    elif order.order_type is _LIMIT and order.price <= 0:
-        problem = f"a limit order needs a positive price, not {order.price}"
-    elif order.order_type is _MARKET and order.price != 0:
-        problem = "a market order has no price"
-    elif order.post_only and order.order_type is not _LIMIT:
-        problem = "only a limit order can be post-only"
-    elif order.post_only and order.time_in_force is not _GTC:
-        problem = "a post-only order rests: its time in force must be GTC"
-    elif order.reduce_only and product is _SPOT:
-        problem = "spot has no reduce-only orders"
-    elif not (text.isalnum() and text.isascii() and len(text) <= 36) and not _CLIENT_ORDER_ID.fullmatch(text):
-        problem = f"client_order_id {order.client_order_id!r} must be 1 to 36 of a-z A-Z 0-9 _ -"
-    if problem:
-        raise UsageError(f"binance {instrument.universal}: {problem}")
+    refuse_impossible(product, order, instrument)
+    text = order.client_order_id
+    if not (text.isalnum() and text.isascii() and len(text) <= 36) and not _CLIENT_ORDER_ID.fullmatch(text):
+        raise UsageError(
+            f"binance {instrument.universal}: client_order_id {text!r} must be 1 to 36 of a-z A-Z 0-9 _ -"
+        )
 
 
 def response_type(product: Product, order: NewOrder) -> str:

@@ -27,6 +27,7 @@ from engine.model.instrument import (
     SCALE_MAX,
     Instrument,
     InstrumentStatus,
+    Listing,
     Product,
     choose_scale,
     decimals_of,
@@ -86,18 +87,6 @@ class _Answer(msgspec.Struct, gc=False):
 _ANSWER = msgspec.json.Decoder(_Answer)
 _PAIR = msgspec.json.Decoder(_Pair)
 _CONTRACT = msgspec.json.Decoder(_Contract)
-
-
-class Listing(msgspec.Struct, frozen=True):
-    """What one listing answer holds.
-
-    Attributes:
-        instruments: everything the product covers: spot pairs, or USDT-margined perpetuals.
-        skipped: (symbol, why) of entries that cannot be used: one odd listing must not hide the others.
-    """
-
-    instruments: list[Instrument]
-    skipped: list[tuple[str, str]]
 
 
 def decode_listing(product: Product, body: bytes) -> Listing:

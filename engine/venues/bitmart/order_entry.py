@@ -38,6 +38,7 @@ from engine.model.orders import (
     Retry,
     TimeInForce,
     VenueError,
+    refuse_impossible,
 )
 from engine.venues.bitmart.endpoints import FUTURES_ORDERS_PAGE, SPOT_ORDERS_PAGE
 from engine.venues.bitmart.errors import decode_error, error_in, undecodable
@@ -102,23 +103,10 @@ def check_order(product: Product, order: NewOrder, instrument: Instrument) -> No
     Raises:
         UsageError: names what is wrong.
     """
+    refuse_impossible(product, order, instrument)
     problem = ""
     is_market = order.order_type is _MARKET
-    if order.universal != instrument.universal:
-        problem = f"the order is for {order.universal}"
-    elif order.qty <= 0:
-        problem = f"qty must be positive, not {order.qty}"
-    elif order.order_type is _LIMIT and order.price <= 0:
-        problem = f"a limit order needs a positive price, not {order.price}"
-    elif is_market and order.price != 0:
-        problem = "a market order has no price"
-    elif order.post_only and order.order_type is not _LIMIT:
-        problem = "only a limit order can be post-only"
-    elif order.post_only and order.time_in_force is not TimeInForce.GTC:
-        problem = "a post-only order rests: its time in force must be GTC"
-    elif order.reduce_only and product is Product.SPOT:
-        problem = "spot has no reduce-only orders"
-    elif product is Product.SPOT and order.time_in_force is TimeInForce.FOK:
+    if product is Product.SPOT and order.time_in_force is TimeInForce.FOK:
         problem = "spot has no FOK orders; use IOC"
     elif product is Product.SPOT and is_market and order.side is Side.BUY:
         problem = "a market buy is an amount of quote currency here, not a quantity; use a limit IOC order"

@@ -23,11 +23,10 @@ import re
 from collections.abc import Sequence
 
 import msgspec
-import numpy as np
 
 from engine.model.errors import ProtocolViolation
 from engine.model.instrument import Instrument, Product
-from engine.model.market import BookSnapshot, DepthSchema, Levels, SequenceRule
+from engine.model.market import BookSnapshot, DepthSchema, Levels, SequenceRule, levels_of
 from engine.venues.base import ConnectionPlan, Endpoints, Topic
 from engine.venues.bybit.endpoints import (
     ARGS_CHARACTERS_MAX,
@@ -194,12 +193,7 @@ def _levels(instrument: Instrument, rows: list[list[str]], direction: int) -> Le
     if any(len(row) < 2 for row in rows):
         raise ProtocolViolation("a level has no price or no size")
     values = [(price_in(row[0], instrument), qty_in(row[1], instrument)) for row in rows]
-    result = np.array(values, dtype=np.int64).reshape(len(rows), 2)
-    if not (np.diff(result[:, 0]) * direction > 0).all():
-        raise ProtocolViolation("levels are not sorted best first")
-    if (result <= 0).any():
-        raise ProtocolViolation("a price or quantity is not positive")
-    return result
+    return levels_of(values, direction)
 
 
 def decode_time_ns(body: bytes) -> int:

@@ -28,11 +28,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import msgspec
-import numpy as np
 
 from engine.model.errors import ProtocolViolation
 from engine.model.instrument import Instrument, Product
-from engine.model.market import BookSnapshot, DepthSchema, Levels, SequenceRule
+from engine.model.market import BookSnapshot, DepthSchema, Levels, SequenceRule, levels_of
 from engine.venues.base import ConnectionPlan, Endpoints, Handshake, Topic
 from engine.venues.kucoin.endpoints import (
     CLASSIC_DEPTH,
@@ -284,12 +283,7 @@ def _levels(instrument: Instrument, rows: list[list[Number]], direction: int) ->
         raise ProtocolViolation("a level has no price or no size")
     price_in: Callable[[Number, Instrument], int] = number_price_in
     values = [(price_in(row[0], instrument), number_qty_in(row[1], instrument)) for row in rows]
-    result = np.array(values, dtype=np.int64).reshape(len(rows), 2)
-    if not (np.diff(result[:, 0]) * direction > 0).all():
-        raise ProtocolViolation("levels are not sorted best first")
-    if (result <= 0).any():
-        raise ProtocolViolation("a price or quantity is not positive")
-    return result
+    return levels_of(values, direction)
 
 
 def decode_time_ns(body: bytes) -> int:

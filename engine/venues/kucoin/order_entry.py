@@ -34,6 +34,7 @@ from engine.model.orders import (
     Retry,
     TimeInForce,
     VenueError,
+    refuse_impossible,
 )
 from engine.venues.kucoin.endpoints import REST_BUDGETS
 from engine.venues.kucoin.errors import OK, classify, decode_error, error_in, undecodable
@@ -67,22 +68,9 @@ def check_order(product: Product, order: NewOrder, instrument: Instrument) -> No
     Raises:
         UsageError: names what is wrong.
     """
+    refuse_impossible(product, order, instrument)
     problem = ""
-    if order.universal != instrument.universal:
-        problem = f"the order is for {order.universal}"
-    elif order.qty <= 0:
-        problem = f"qty must be positive, not {order.qty}"
-    elif order.order_type is _LIMIT and order.price <= 0:
-        problem = f"a limit order needs a positive price, not {order.price}"
-    elif order.order_type is _MARKET and order.price != 0:
-        problem = "a market order has no price"
-    elif order.post_only and order.order_type is not _LIMIT:
-        problem = "only a limit order can be post-only"
-    elif order.post_only and order.time_in_force is not TimeInForce.GTC:
-        problem = "a post-only order rests: its time in force must be GTC"
-    elif order.reduce_only and product is Product.SPOT:
-        problem = "spot has no reduce-only orders"
-    elif order.time_in_force is TimeInForce.FOK and product is Product.PERP:
+    if order.time_in_force is TimeInForce.FOK and product is Product.PERP:
         problem = "futures have no FOK orders; use IOC"
     elif _CLIENT_ORDER_ID.fullmatch(order.client_order_id) is None:
         problem = f"client_order_id {order.client_order_id!r} must be 1 to 40 letters, digits, _ or -"

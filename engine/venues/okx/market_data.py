@@ -22,7 +22,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import msgspec
-import numpy as np
 
 from engine.model.errors import ProtocolViolation
 from engine.model.instrument import Instrument, Product
@@ -31,6 +30,7 @@ from engine.model.market import (
     DepthSchema,
     Levels,
     SequenceRule,
+    levels_of,
 )
 from engine.venues.base import (
     ConnectionPlan,
@@ -234,12 +234,7 @@ def _levels(instrument: Instrument, rows: list[list[str]], direction: int) -> Le
     if any(len(row) < 2 for row in rows):
         raise ProtocolViolation("a level has no price or no size")
     values = [(price_in(row[0], instrument), qty_in(row[1], instrument)) for row in rows]
-    result = np.array(values, dtype=np.int64).reshape(len(rows), 2)
-    if not (np.diff(result[:, 0]) * direction > 0).all():
-        raise ProtocolViolation("levels are not sorted best first")
-    if (result <= 0).any():
-        raise ProtocolViolation("a price or quantity is not positive")
-    return result
+    return levels_of(values, direction)
 
 
 def decode_time_ns(body: bytes) -> int:

@@ -23,7 +23,16 @@ import msgspec
 
 from engine.model.errors import ProtocolViolation, UsageError
 from engine.model.instrument import Instrument, Product
-from engine.model.orders import AmendOrder, NewOrder, OrderAck, OrderState, OrderType, TimeInForce, VenueError
+from engine.model.orders import (
+    AmendOrder,
+    NewOrder,
+    OrderAck,
+    OrderState,
+    OrderType,
+    TimeInForce,
+    VenueError,
+    refuse_impossible,
+)
 from engine.venues.okx.endpoints import ORDERS_PAGE
 from engine.venues.okx.errors import classify, decode_error, error_in, undecodable
 from engine.venues.okx.frames import SIDES
@@ -82,25 +91,12 @@ def check_order(product: Product, order: NewOrder, instrument: Instrument) -> No
     Raises:
         UsageError: names what is wrong.
     """
-    problem = ""
-    if order.universal != instrument.universal:
-        problem = f"the order is for {order.universal}"
-    elif order.qty <= 0:
-        problem = f"qty must be positive, not {order.qty}"
-    elif order.order_type is _LIMIT and order.price <= 0:
-        problem = f"a limit order needs a positive price, not {order.price}"
-    elif order.order_type is _MARKET and order.price != 0:
-        problem = "a market order has no price"
-    elif order.post_only and order.order_type is not _LIMIT:
-        problem = "only a limit order can be post-only"
-    elif order.post_only and order.time_in_force is not TimeInForce.GTC:
-        problem = "a post-only order rests: its time in force must be GTC"
-    elif order.reduce_only and product is Product.SPOT:
-        problem = "spot has no reduce-only orders"
-    elif _CLIENT_ORDER_ID.fullmatch(order.client_order_id) is None:
-        problem = f"client_order_id {order.client_order_id!r} must be 1 to 32 letters and digits"
-    if problem:
-        raise UsageError(f"okx {instrument.universal}: {problem}")
+    refuse_impossible(product, order, instrument)
+    if _CLIENT_ORDER_ID.fullmatch(order.client_order_id) is None:
+        raise UsageError(
+            f"okx {instrument.universal}: client_order_id {order.client_order_id!r} must be 1 to 32 letters "
+            "and digits"
+        )
 
 
 def instrument_id(instrument: Instrument) -> str:
