@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from engine.model.errors import ProtocolViolation
 from engine.model.instrument import Instrument, Product
 from engine.model.orders import Outcome, VenueError
-from engine.venues.base import MarketDataAdapter, TradingAdapter
+from engine.venues.base import MarketDataAdapter, TradingAdapter, WithTradeList
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 STATUSES = (200, 400, 429, 503)
@@ -41,7 +41,10 @@ class Side(NamedTuple):
 
     def refusing(self) -> list[Callable[[bytes], object]]:
         """Return the decoders that may raise a ProtocolViolation with the bytes, and nothing else."""
+        market = self.market
+        assert isinstance(market, WithTradeList)
         return [
+            lambda payload: market.trade_list.decode(self.instrument, payload, 1, 2),
             lambda payload: self.market.decode_market(payload, 1, 2),
             lambda payload: self.market.decode_snapshot(self.instrument, payload),
             self.market.decode_time_ns,
