@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable, Sequence
 
 from engine.model.account import Balance, Position
-from engine.model.errors import ConfigError, NotSent, UsageError
+from engine.model.errors import ConfigError, UsageError
 from engine.model.instrument import Instrument, Product
 from engine.model.market import BookSnapshot
 from engine.model.orders import AmendOrder, ExecutionReport, NewOrder, OrderAck, VenueError
@@ -38,18 +38,16 @@ from engine.venues.kucoin.endpoints import (
     CLASSIC_DEPTH,
     DEPTH_SPEEDS,
     FILLS_PAGE,
-    GIVE_UP_MS,
     ORDER_WINDOW_MS,
     ORDERS_PAGE,
     PING,
     PRIVATE_RULES,
     REST_BUDGETS,
-    TRADE_RULES,
     UNIFIED_BUDGETS,
-    VALIDITY_MS,
     VENUE,
 )
 from engine.venues.kucoin.recent_trades import KucoinTrades
+from engine.venues.kucoin.sessions import KucoinSessions
 from engine.venues.kucoin.signing import KucoinSigner
 
 STREAMS = ("unified", "classic")
@@ -204,7 +202,7 @@ class KucoinMarketData:
         return errors.decode_error(self.product, status, body, retry_after)
 
 
-class KucoinTrading:
+class KucoinTrading(KucoinSessions):
     """Private side of one product of a classic account; implements ``base.TradingAdapter`` and more.
 
     It dials signed addresses (``SignedDialling``), amends (``Amending``, ``Renaming``) and lists open futures
@@ -225,11 +223,7 @@ class KucoinTrading:
         ConfigError: the key cannot be used, or an argument is none of the venue's.
     """
 
-    venue = VENUE
-    validity_ms = VALIDITY_MS
-    give_up_ms = GIVE_UP_MS
     private_rules = PRIVATE_RULES
-    trade_rules = TRADE_RULES
     renames_amended = True
 
     def __init__(
@@ -249,19 +243,15 @@ class KucoinTrading:
             raise ConfigError(f"leverage must be 1 to 125, not {leverage}")
         if not (settle.isalnum() and settle.isascii()):
             raise ConfigError(f'settle = "{settle}" is no currency')
-        self.product = product
-        self._endpoints = endpoints
-        self._signer = KucoinSigner(credentials, key_version)
+        super().__init__(product, endpoints, credentials, key_version)
         self._known = known
         self._is_spot = product is Product.SPOT
         self._orders_path = "/api/v1/hf/orders" if self._is_spot else "/api/v1/orders"
         self._margin = f',"marginMode":"{margin_mode}","leverage":{leverage}'
         self._settle = settle
-        self._label = f"{VENUE}.{product.value}"
         self._place_label = f"{self._label}.place"
         self._cancel_label = f"{self._label}.cancel"
         self._decoder = user_data.PrivateDecoder(product, known)
-        self._trade_decoder = user_data.TradeDecoder(product, self._signer.sign)
 
     @property
     def unknown_symbols(self) -> int:
@@ -444,38 +434,7 @@ class KucoinTrading:
         args = order_entry.amend_args(amend, instrument)
         return order_entry.websocket_request(self.product, request_id, "modify", args)
 
-    def query_ws(
-        self,
-        instrument: Instrument,
-        client_order_id: str,
-        venue_order_id: str | None,
-        request_id: str,
-        stamp_ms: int,
-    ) -> bytes:
-        """Refuse: the venue answers queries over REST alone.
-
-        Raises:
-            NotSent: always.
-        """
-        raise NotSent("kucoin has no order query over WebSocket: ask over REST")
-
-    def trade_url(self, stamp_ms: int) -> str:
-        """Return the signed address of the order-entry connection, good for one connect within 5 s."""
-        return f"{self._endpoints.ws_trade}?{self._signer.trade_query(stamp_ms)}"
-
-    def trade_login(self, request_id: str, stamp_ms: int) -> bytes | None:
-        """Return nothing to send: the venue speaks first, and ``decode_trade`` answers and ends the login."""
-        self._trade_decoder.login_awaited(request_id)
-        return b""
-
-    def set_logged_on(self, logged_on: bool) -> None:
-        """Do nothing: requests are never signed by themselves; a login is the connection's."""
-
     # -------------------------------------------------------------------------------------- private
-
-    def private_url(self, listen_key: str | None) -> str:
-        """Return the private address: the whole of it is what the token's answer says."""
-        return listen_key or ""
 
     def private_subscribe(self, request_id: str, stamp_ms: int) -> tuple[bytes, ...]:
         """Return a ping: the subscriptions follow as ``ToSend`` once the venue has welcomed us."""
@@ -536,14 +495,6 @@ class KucoinTrading:
         )
         return made.url if isinstance(made, Dial) else made
 
-    def decode_error(self, status: int, body: bytes, retry_after: str | None = None) -> VenueError:
-        """Decode an answer whose status is not 200."""
-        return errors.decode_error(self.product, status, body, retry_after)
-
     def decode_private(self, payload: bytes, mono_ns: int, utc_ns: int) -> Sequence[PrivateEvent]:
         """Decode one message of the account connection."""
         return self._decoder.decode(payload, mono_ns, utc_ns)
-
-    def decode_trade(self, payload: bytes, mono_ns: int, utc_ns: int) -> Sequence[PrivateEvent]:
-        """Decode one message of the order-entry connection."""
-        return self._trade_decoder.decode(payload, mono_ns, utc_ns)

@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from engine.model.account import Balance, Position
-from engine.model.errors import NotSent
 from engine.model.instrument import Instrument, Product
 from engine.model.orders import ExecutionReport, NewOrder, OrderAck, VenueError
 from engine.venues.base import (
@@ -22,26 +21,22 @@ from engine.venues.base import (
     HttpRequest,
     PrivateEvent,
 )
-from engine.venues.kucoin import errors, handshake, order_entry, unified_orders, unified_stream, user_data
+from engine.venues.kucoin import handshake, order_entry, unified_orders, unified_stream
 from engine.venues.kucoin.endpoints import (
     FILLS_PAGE,
-    GIVE_UP_MS,
     ORDERS_PAGE,
     PUSH_PING,
     PUSH_RULES,
-    TRADE_RULES,
     TRADE_TYPES,
-    VALIDITY_MS,
-    VENUE,
 )
-from engine.venues.kucoin.signing import KucoinSigner
+from engine.venues.kucoin.sessions import KucoinSessions
 
 BASE = "/api/ua/v1"
 """The venue's SDK says v2, its other clients v1: UNCONFIRMED which is the lasting one; their bodies agree."""
 TOKEN_TARGET = "/api/v2/bullet-private"  # noqa: S105 - a path
 
 
-class KucoinUnifiedTrading:
+class KucoinUnifiedTrading(KucoinSessions):
     """Private side of one product of a unified account; implements ``base.TradingAdapter`` and dials signed.
 
     Args:
@@ -55,11 +50,7 @@ class KucoinUnifiedTrading:
         ConfigError: the key cannot be used.
     """
 
-    venue = VENUE
-    validity_ms = VALIDITY_MS
-    give_up_ms = GIVE_UP_MS
     private_rules = PUSH_RULES
-    trade_rules = TRADE_RULES
 
     def __init__(
         self,
@@ -69,14 +60,10 @@ class KucoinUnifiedTrading:
         known: dict[str, Instrument],
         key_version: int = 3,
     ) -> None:
-        self.product = product
-        self._endpoints = endpoints
-        self._signer = KucoinSigner(credentials, key_version)
+        super().__init__(product, endpoints, credentials, key_version)
         self._known = known
         self._type = TRADE_TYPES[product]
-        self._label = f"{VENUE}.{product.value}"
         self._decoder = unified_stream.UnifiedDecoder(product, known)
-        self._trade_decoder = user_data.TradeDecoder(product, self._signer.sign)
 
     # ----------------------------------------------------------------------------------------- REST
 
@@ -186,38 +173,7 @@ class KucoinUnifiedTrading:
         args = unified_orders.cancel_body(self.product, instrument, client_order_id, venue_order_id)
         return f'{{"id":"{request_id}","op":"uta.cancel","args":{args}}}'.encode()
 
-    def query_ws(
-        self,
-        instrument: Instrument,
-        client_order_id: str,
-        venue_order_id: str | None,
-        request_id: str,
-        stamp_ms: int,
-    ) -> bytes:
-        """Refuse: the venue answers queries over REST alone.
-
-        Raises:
-            NotSent: always.
-        """
-        raise NotSent("kucoin has no order query over WebSocket: ask over REST")
-
-    def trade_url(self, stamp_ms: int) -> str:
-        """Return the signed address of the order-entry connection, good for one connect within 5 s."""
-        return f"{self._endpoints.ws_trade}?{self._signer.trade_query(stamp_ms)}"
-
-    def trade_login(self, request_id: str, stamp_ms: int) -> bytes | None:
-        """Return nothing to send: the venue speaks first, and ``decode_trade`` answers and ends the login."""
-        self._trade_decoder.login_awaited(request_id)
-        return b""
-
-    def set_logged_on(self, logged_on: bool) -> None:
-        """Do nothing: requests are never signed by themselves; a login is the connection's."""
-
     # -------------------------------------------------------------------------------------- private
-
-    def private_url(self, listen_key: str | None) -> str:
-        """Return the address of the account stream: the whole of it is what the token's answer says."""
-        return listen_key or ""
 
     def private_subscribe(self, request_id: str, stamp_ms: int) -> tuple[bytes, ...]:
         """Return a ping: the subscriptions follow as ``ToSend`` once the venue has welcomed us."""
@@ -283,14 +239,6 @@ class KucoinUnifiedTrading:
         )
         return made.url if isinstance(made, Dial) else made
 
-    def decode_error(self, status: int, body: bytes, retry_after: str | None = None) -> VenueError:
-        """Decode an answer whose status is not 200."""
-        return errors.decode_error(self.product, status, body, retry_after)
-
     def decode_private(self, payload: bytes, mono_ns: int, utc_ns: int) -> Sequence[PrivateEvent]:
         """Decode one message of the account stream."""
         return self._decoder.decode(payload, mono_ns, utc_ns)
-
-    def decode_trade(self, payload: bytes, mono_ns: int, utc_ns: int) -> Sequence[PrivateEvent]:
-        """Decode one message of the order-entry connection."""
-        return self._trade_decoder.decode(payload, mono_ns, utc_ns)
