@@ -15,6 +15,7 @@ import msgspec
 
 from engine import config as configuration
 from engine.cli import live, output
+from engine.cli.waiting import wait_for_books
 from engine.config import Config
 from engine.model.errors import ConfigError, EngineError, UsageError
 from engine.model.instrument import Product
@@ -23,7 +24,6 @@ from engine.supervisor.engine import Engine, narrowed
 from engine.telemetry.log import EventLog
 from engine.transport.control import ControlClient
 
-READY_TIMEOUT_S = 30.0
 PROGRESS_S = 5.0
 
 
@@ -70,11 +70,17 @@ async def run(options: argparse.Namespace) -> int:
 
 @contextlib.asynccontextmanager
 async def answering(
-    options: argparse.Namespace, config: Config, symbols: tuple[str, ...], exchange: str | None = None
+    options: argparse.Namespace,
+    config: Config,
+    symbols: tuple[str, ...],
+    exchange: str | None = None,
+    *,
+    has_orders: bool = False,
 ) -> AsyncIterator[Any]:
     """Yield ``ask(command, **arguments)``: the running engine's, or that of one opened for the moment.
 
-    The moment's engine serves only the symbols asked for, and is waited for until their books are LIVE.
+    The moment's engine serves only the symbols asked for, and is waited for until their books are LIVE; with
+    ``has_orders`` until orders can be sent, too. It logs nothing: what is wrong stands in the answer.
     """
     path = Path(config.engine.control_socket)
     client = await ControlClient.connect(path) if config.engine.control_socket else None
@@ -84,7 +90,7 @@ async def answering(
         finally:
             client.close()
         return
-    log = EventLog("error", "json" if options.json else "auto")
+    log = EventLog("critical", "json" if options.json else "auto")
     engine = Engine(narrowed(config, symbols, exchange), log, with_control=False)
 
     async def ask(command: str, timeout_s: float = 30.0, **arguments: Any) -> Any:
@@ -92,25 +98,13 @@ async def answering(
 
     try:
         await engine.start()
-        await _wait_ready(engine, is_quiet=options.json)
-        await engine.desks_ready()
+        await wait_for_books(engine, is_quiet=options.json)
+        if has_orders and any(venue.is_listed.is_set() for venue in engine.venues):
+            await engine.desks_ready()
         yield ask
     finally:
         await engine.stop()
         log.close()
-
-
-async def _wait_ready(engine: Engine, is_quiet: bool) -> None:
-    """Wait for the books, with a word after two seconds; what is not LIVE then shows its state."""
-    if is_quiet or not sys.stderr.isatty():
-        await engine.wait_ready(READY_TIMEOUT_S)
-        return
-    if await engine.wait_ready(2.0):
-        return
-    from rich.console import Console
-
-    with Console(stderr=True).status("connecting ..."):
-        await engine.wait_ready(READY_TIMEOUT_S - 2.0)
 
 
 async def quotes(options: argparse.Namespace) -> int:
@@ -128,9 +122,14 @@ async def quotes(options: argparse.Namespace) -> int:
         if any(len(row["bid_venues"]) and row["pair"] for row in answer["best"]):
             out.print()
             out.print(output.best_table(answer["best"]))
-        for error in answer["errors"]:
-            print(f"{error['venue']} {error['product']}: {error['error']}", file=sys.stderr)
+        _print_errors(answer["errors"])
     return 0 if rows and all(row["state"] == "LIVE" for row in rows) and not answer["errors"] else 1
+
+
+def _print_errors(errors: list[dict[str, Any]]) -> None:
+    """Name the venue products that are not up, and why."""
+    for error in errors:
+        print(f"{error['venue']} {error['product']}: {error['error']}", file=sys.stderr)
 
 
 async def impact(options: argparse.Namespace) -> int:
@@ -151,6 +150,7 @@ async def impact(options: argparse.Namespace) -> int:
         output.print_json(answer)
     else:
         output.print_impact(answer)
+        _print_errors(answer["errors"])
     return 0 if answer["outcome"] == "filled" else 1
 
 
@@ -173,7 +173,7 @@ async def place(options: argparse.Namespace) -> int:
     config = load(options)
     if (options.type == "limit") != (options.price is not None):
         raise UsageError("--price goes with --type limit, and only with it")
-    async with answering(options, config, (options.pair,), options.exchange) as ask:
+    async with answering(options, config, (options.pair,), options.exchange, has_orders=True) as ask:
         row = await ask(
             "place",
             exchange=options.exchange,
@@ -194,7 +194,7 @@ async def amend(options: argparse.Namespace) -> int:
     config = load(options)
     if options.qty is None and options.price is None:
         raise UsageError("--qty, --price, or both: there is nothing to change otherwise")
-    async with answering(options, config, (options.pair,), options.exchange) as ask:
+    async with answering(options, config, (options.pair,), options.exchange, has_orders=True) as ask:
         row = await ask(
             "amend",
             exchange=options.exchange,
@@ -215,7 +215,7 @@ async def amend(options: argparse.Namespace) -> int:
 async def cancel(options: argparse.Namespace) -> int:
     """``cancel``: one order, or all of an instrument."""
     config = load(options)
-    async with answering(options, config, (options.pair,), options.exchange) as ask:
+    async with answering(options, config, (options.pair,), options.exchange, has_orders=True) as ask:
         rows = await ask(
             "cancel",
             exchange=options.exchange,
@@ -277,13 +277,14 @@ async def record(options: argparse.Namespace) -> int:
     engine = Engine(config, log, with_control=False)
     try:
         await engine.start()
-        await _wait_ready(engine, is_quiet=options.json)
+        await wait_for_books(engine, is_quiet=options.json)
         await _count_down(options.duration, engine, is_quiet=options.json or not sys.stderr.isatty())
     finally:
         await engine.stop()
         log.close()
     assert engine.recorder is not None
-    stats = {**engine.recorder.stats(), "directory": section.directory}
+    errors = engine.errors(engine.venues)
+    stats = {**engine.recorder.stats(), "directory": section.directory, "errors": errors}
     if options.json:
         output.print_json(stats)
     else:
@@ -291,7 +292,8 @@ async def record(options: argparse.Namespace) -> int:
             f"{stats['rows_written']} rows in {stats['files']} files under {section.directory}"
             f" ({stats['rows_dropped']} dropped, {stats['rows_lost']} lost)"
         )
-    return 1 if stats["rows_dropped"] or stats["rows_lost"] else 0
+        _print_errors(errors)
+    return 1 if stats["rows_dropped"] or stats["rows_lost"] or errors or not stats["rows_written"] else 0
 
 
 async def _count_down(seconds: float, engine: Engine, is_quiet: bool) -> None:

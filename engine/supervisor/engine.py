@@ -11,6 +11,7 @@ import random
 import signal
 import ssl
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -442,6 +443,14 @@ class Engine:
         nobody = f"{exchange} does not serve" if exchange else "no enabled venue serves"
         raise InstrumentUnknown(f"{nobody} {universal}{hint}")
 
+    def errors(self, venues: Iterable[VenueProduct]) -> list[dict[str, str]]:
+        """Return which of some venue products are not up, and why."""
+        return [
+            {"venue": each.venue, "product": each.product.value, "error": each.error}
+            for each in venues
+            if each.error
+        ]
+
     def _configured(self, venue: VenueProduct) -> tuple[str, ...]:
         """Return the symbols that the configuration gives a venue product."""
         symbols: tuple[str, ...] = getattr(self.config.venues[venue.venue].instruments, venue.product.value)
@@ -465,15 +474,14 @@ class Engine:
                 "best": []
                 if exchange
                 else self.markets.best_rows(symbols, after_fees=bool(arguments.get("fees"))),
-                "errors": [
-                    {"venue": each.venue, "product": each.product.value, "error": each.error}
-                    for each in shown
-                    if each.error
-                ],
+                "errors": self.errors(shown),
             }
         if command == "impact":
             self.find(str(arguments["symbol"]), arguments.get("exchange"))
-            return self.markets.impact(arguments)
+            word = Product.PERP if ":" in str(arguments["symbol"]) else Product.SPOT
+            asked = [each for each in self.venues if each.product is word]
+            asked = [each for each in asked if arguments.get("exchange") in (None, each.venue)]
+            return {**self.markets.impact(arguments), "errors": self.errors(asked)}
         if command == "book":
             venue = self.find(str(arguments["symbol"]), arguments.get("exchange"))
             return venue.book_view(str(arguments["symbol"]), int(arguments.get("depth", 10)))
