@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
@@ -14,8 +13,7 @@ from engine.model.instrument import Instrument, InstrumentStatus, Product
 from engine.model.naming import canonical_coin
 from engine.venues.bitmart import numbers
 from engine.venues.bitmart.instruments import decode_listing
-
-Sample = Callable[[str], bytes]
+from tests.unit.venues.adapter_rig import Sample
 
 
 def test_spot_pairs(sample: Sample) -> None:

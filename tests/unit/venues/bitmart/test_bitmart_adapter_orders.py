@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 from urllib.parse import parse_qsl
@@ -30,8 +29,8 @@ from engine.router.order import Change, Order
 from engine.venues.base import Amending, Continued, Credentials, HttpRequest, Secret, TradingAdapter
 from engine.venues.bitmart.adapter import BitmartTrading
 from engine.venues.bitmart.endpoints import LIVE, rest_budgets
+from tests.unit.venues.adapter_rig import Sample, header_lines, order_on
 
-Sample = Callable[[str], bytes]
 STAMP = 1795442321924
 KEYS = Credentials(Secret("key-1"), Secret("secret-1"), Secret("memo-1"))
 
@@ -47,20 +46,11 @@ def perp(known: dict[str, Instrument]) -> BitmartTrading:
 
 
 def order(instrument: Instrument, **changes: Any) -> NewOrder:
-    values: dict[str, Any] = {
-        "venue": "bitmart",
-        "universal": instrument.universal,
-        "client_order_id": "te11",
-        "side": Side.BUY,
-        "order_type": OrderType.LIMIT,
-        "qty": instrument.scale_qty(Decimal("0.005")),
-        "price": instrument.scale_price(Decimal("91000.1")),
-    }
-    return NewOrder(**(values | changes))
+    return order_on(instrument, **{"client_order_id": "te11"} | changes)
 
 
 def sent(request: HttpRequest) -> dict[str, str]:
-    return dict(line.split(": ", 1) for line in request.headers.decode().split("\r\n") if line)
+    return header_lines(request.headers)
 
 
 def body(request: HttpRequest) -> dict[str, Any]:

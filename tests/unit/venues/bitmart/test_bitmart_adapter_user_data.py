@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
@@ -17,11 +16,10 @@ from engine.model.orders import ExecutionReport, Fill, OrderState, RejectReason,
 from engine.venues.base import ToSend, WsReply
 from engine.venues.bitmart.adapter import BitmartTrading
 from engine.venues.bitmart.user_data import CHANNELS
+from tests.unit.venues.adapter_rig import Sample
 from tests.unit.venues.bitmart.test_bitmart_adapter_orders import STAMP
 from tests.unit.venues.bitmart.test_bitmart_adapter_orders import perp as perp
 from tests.unit.venues.bitmart.test_bitmart_adapter_orders import spot as spot
-
-Sample = Callable[[str], bytes]
 
 
 def report(trading: BitmartTrading, payload: bytes) -> ExecutionReport:

@@ -13,7 +13,7 @@ from engine.model.orders import RejectReason, VenueError
 from engine.venues.bitmart.adapter import BitmartMarketData
 from engine.venues.bitmart.endpoints import LIVE, rest_budgets
 from engine.venues.bitmart.funding import BitmartFunding
-from tests.unit.venues.bitmart.conftest import Sample
+from tests.unit.venues.adapter_rig import Sample
 
 BTC = "BTC/USDT:USDT"
 

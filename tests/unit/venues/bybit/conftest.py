@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
-
 import pytest
 
 from engine.model.instrument import Instrument, Product
@@ -12,28 +9,20 @@ from engine.venues.base import Credentials, Secret
 from engine.venues.bybit.adapter import BybitTrading
 from engine.venues.bybit.endpoints import LIVE
 from engine.venues.bybit.instruments import decode_listing
+from tests.unit.venues.adapter_rig import Sample, listed, samples
 
-GOLDEN = Path(__file__).resolve().parents[3] / "golden" / "bybit"
-
-Sample = Callable[[str], bytes]
 Known = dict[Product, dict[str, Instrument]]
 
 
 @pytest.fixture(scope="session")
 def sample() -> Sample:
-    return lambda name: (GOLDEN / f"{name}.json").read_bytes()
+    return samples("bybit")
 
 
 @pytest.fixture(scope="session")
 def known(sample: Sample) -> Known:
     """Every instrument of the sample listings, by product and symbol: both products have a BTCUSDT."""
-    return {
-        product: {
-            each.symbol: each
-            for each in decode_listing(product, sample(f"http_instruments_{product.value}")).instruments
-        }
-        for product in Product
-    }
+    return {each: listed(decode_listing, each, sample(f"http_instruments_{each.value}")) for each in Product}
 
 
 @pytest.fixture

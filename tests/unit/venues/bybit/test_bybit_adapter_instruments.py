@@ -17,7 +17,8 @@ from engine.venues.bybit.adapter import BybitMarketData
 from engine.venues.bybit.endpoints import LIVE
 from engine.venues.bybit.instruments import decode_listing
 from engine.venues.bybit.numbers import price_in, price_out, qty_in, qty_out, time_ns
-from tests.unit.venues.bybit.conftest import Known, Sample
+from tests.unit.venues.adapter_rig import Sample
+from tests.unit.venues.bybit.conftest import Known
 
 
 def test_perpetual(perp_btc: Instrument) -> None:

@@ -15,7 +15,6 @@ from engine.model.market import Side
 from engine.model.orders import (
     AmendOrder,
     ExecutionReport,
-    NewOrder,
     OrderAck,
     OrderState,
     OrderType,
@@ -28,40 +27,24 @@ from engine.venues.base import Amending, Continued, Credentials, HttpRequest, Se
 from engine.venues.bybit.adapter import BybitTrading
 from engine.venues.bybit.capabilities import CAPABILITIES
 from engine.venues.bybit.endpoints import LIVE
-from tests.unit.venues.bybit.conftest import KEYS, Known, Sample
+from tests.unit.venues.adapter_rig import Sample, amend_on, header_lines
+from tests.unit.venues.adapter_rig import order_on as order
+from tests.unit.venues.bybit.conftest import KEYS, Known
 
 STAMP = 1795442400100
 VENUE_ID = "fd4300ae-7847-404e-b947-b46980a4d140"
 
 
-def order(instrument: Instrument, **changes: Any) -> NewOrder:
-    values: dict[str, Any] = {
-        "venue": "bybit",
-        "universal": instrument.universal,
-        "client_order_id": "a1",
-        "side": Side.BUY,
-        "order_type": OrderType.LIMIT,
-        "qty": instrument.scale_qty(Decimal("0.005")),
-        "price": instrument.scale_price(Decimal("91000.1")),
-    }
-    return NewOrder(**(values | changes))
-
-
 def amend(instrument: Instrument, **changes: Any) -> AmendOrder:
-    values: dict[str, Any] = {
-        "venue": "bybit",
-        "universal": instrument.universal,
-        "client_order_id": "a1",
-        "venue_order_id": "",
-        "side": Side.BUY,
+    terms: dict[str, Any] = {
         "qty": instrument.scale_qty(Decimal("0.010")),
         "price": instrument.scale_price(Decimal("90000.1")),
     }
-    return AmendOrder(**(values | changes))
+    return amend_on(instrument, **terms | changes)
 
 
 def sent(request: HttpRequest) -> dict[str, str]:
-    return dict(line.split(": ", 1) for line in request.headers.decode().split("\r\n") if line)
+    return header_lines(request.headers)
 
 
 # ------------------------------------------------------------------------------------------ requests

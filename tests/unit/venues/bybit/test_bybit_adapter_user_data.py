@@ -27,7 +27,8 @@ from engine.venues.base import StreamDown, ToSend, WsReply
 from engine.venues.bybit.adapter import BybitTrading
 from engine.venues.bybit.endpoints import LIVE
 from engine.venues.bybit.user_data import request_name, request_of
-from tests.unit.venues.bybit.conftest import KEYS, Known, Sample
+from tests.unit.venues.adapter_rig import Sample
+from tests.unit.venues.bybit.conftest import KEYS, Known
 
 STAMP = 1795442400100
 

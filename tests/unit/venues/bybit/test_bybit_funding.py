@@ -16,7 +16,7 @@ from engine.venues.base import Continued, Topic
 from engine.venues.bybit.adapter import BybitMarketData
 from engine.venues.bybit.endpoints import LIVE
 from engine.venues.bybit.funding import BybitFunding
-from tests.unit.venues.bybit.conftest import Sample
+from tests.unit.venues.adapter_rig import Sample
 
 BTC = "BTC/USDT:USDT"
 

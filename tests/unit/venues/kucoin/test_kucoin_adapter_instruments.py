@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 
@@ -24,8 +24,7 @@ from engine.venues.kucoin.numbers import (
     qty_out,
     time_ns,
 )
-
-Sample = Callable[[str], bytes]
+from tests.unit.venues.adapter_rig import Sample
 
 
 def test_contract(xbt: Instrument) -> None:

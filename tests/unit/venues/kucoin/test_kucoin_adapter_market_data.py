@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
@@ -18,8 +17,8 @@ from engine.model.orders import Outcome, RejectReason, VenueError
 from engine.venues.base import ControlReply, Credentials, Dial, SignedReading, Topic, Welcome
 from engine.venues.kucoin.adapter import KucoinMarketData
 from engine.venues.kucoin.endpoints import CLASSIC_RULES, LIVE, UNIFIED_RULES
+from tests.unit.venues.adapter_rig import Sample
 
-Sample = Callable[[str], bytes]
 ALL = frozenset(Topic)
 
 
@@ -368,6 +367,7 @@ def test_malformed(perp_unified: KucoinMarketData, frame: bytes) -> None:
 # ---------------------------------------------------------------------------------------- REST, time
 
 
+@pytest.mark.fault("H07")
 def test_rest_books(
     perp_market: KucoinMarketData,
     spot_market: KucoinMarketData,

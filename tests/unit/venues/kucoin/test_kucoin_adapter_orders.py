@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
@@ -14,7 +13,6 @@ from engine.model.instrument import Instrument, Product
 from engine.model.market import Side
 from engine.model.orders import (
     AmendOrder,
-    NewOrder,
     OrderAck,
     OrderState,
     OrderType,
@@ -26,39 +24,20 @@ from engine.model.orders import (
 from engine.venues.base import Amending, Continued, Credentials, Secret, SignedDialling
 from engine.venues.kucoin.adapter import KucoinTrading
 from engine.venues.kucoin.endpoints import LIVE
+from tests.unit.venues.adapter_rig import Sample, amend_on
+from tests.unit.venues.adapter_rig import header_lines as sent
+from tests.unit.venues.adapter_rig import order_on as order
 
-Sample = Callable[[str], bytes]
 STAMP = 1795442321924
 
 
-def order(instrument: Instrument, **changes: Any) -> NewOrder:
-    values: dict[str, Any] = {
-        "venue": "kucoin",
-        "universal": instrument.universal,
-        "client_order_id": "a1",
-        "side": Side.BUY,
-        "order_type": OrderType.LIMIT,
-        "qty": instrument.scale_qty(Decimal("0.005")),
-        "price": instrument.scale_price(Decimal("91000.1")),
-    }
-    return NewOrder(**(values | changes))
-
-
 def amend(instrument: Instrument, **changes: Any) -> AmendOrder:
-    values: dict[str, Any] = {
-        "venue": "kucoin",
-        "universal": instrument.universal,
-        "client_order_id": "a1",
+    terms: dict[str, Any] = {
         "venue_order_id": "670fd33bf9406e0007ab3945",
-        "side": Side.BUY,
         "qty": instrument.scale_qty(Decimal("0.004")),
         "price": instrument.scale_price(Decimal("90999.9")),
     }
-    return AmendOrder(**(values | changes))
-
-
-def sent(headers: bytes) -> dict[str, str]:
-    return dict(line.split(": ", 1) for line in headers.decode().split("\r\n") if line)
+    return amend_on(instrument, **terms | changes)
 
 
 # ------------------------------------------------------------------------------------------ requests

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
@@ -16,7 +15,6 @@ from engine.model.instrument import Instrument, Product
 from engine.model.market import Side
 from engine.model.orders import (
     ExecutionReport,
-    NewOrder,
     OrderAck,
     OrderState,
     OrderType,
@@ -30,8 +28,9 @@ from engine.venues.base import Amending, Credentials, SignedDialling, StreamDown
 from engine.venues.kucoin.adapter import KucoinMarketData, KucoinTrading
 from engine.venues.kucoin.endpoints import LIVE, REGIONS, of_unified_account
 from engine.venues.kucoin.unified_account import KucoinUnifiedTrading
+from tests.unit.venues.adapter_rig import Sample
+from tests.unit.venues.adapter_rig import order_on as order
 
-Sample = Callable[[str], bytes]
 STAMP = 1795442321924
 
 
@@ -47,19 +46,6 @@ def uni_spot(keys: Credentials, known: dict[str, Instrument]) -> KucoinUnifiedTr
 @pytest.fixture
 def uni_perp(keys: Credentials, known: dict[str, Instrument]) -> KucoinUnifiedTrading:
     return made(Product.PERP, keys, known)
-
-
-def order(instrument: Instrument, **changes: Any) -> NewOrder:
-    values: dict[str, Any] = {
-        "venue": "kucoin",
-        "universal": instrument.universal,
-        "client_order_id": "a1",
-        "side": Side.BUY,
-        "order_type": OrderType.LIMIT,
-        "qty": instrument.scale_qty(Decimal("0.005")),
-        "price": instrument.scale_price(Decimal("91000.1")),
-    }
-    return NewOrder(**(values | changes))
 
 
 def private(trading: KucoinUnifiedTrading, payload: bytes) -> list[Any]:

@@ -13,7 +13,7 @@ from engine.model.orders import RejectReason, VenueError
 from engine.venues.kucoin.adapter import KucoinMarketData
 from engine.venues.kucoin.endpoints import LIVE
 from engine.venues.kucoin.funding import KucoinFunding
-from tests.unit.venues.kucoin.conftest import Sample
+from tests.unit.venues.adapter_rig import Sample
 
 BTC, ETH = "BTC/USDT:USDT", "ETH/USDT:USDT"
 

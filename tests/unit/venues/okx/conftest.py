@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
-
 import pytest
 
 from engine.model.instrument import Instrument, Product
@@ -12,25 +9,21 @@ from engine.venues.base import Credentials, Secret
 from engine.venues.okx.adapter import OkxMarketData, OkxTrading
 from engine.venues.okx.endpoints import LIVE
 from engine.venues.okx.instruments import decode_listing
-
-GOLDEN = Path(__file__).resolve().parents[3] / "golden" / "okx"
-
-Sample = Callable[[str], bytes]
+from tests.unit.venues.adapter_rig import Sample, listed, samples
 
 
 @pytest.fixture(scope="session")
 def sample() -> Sample:
-    return lambda name: (GOLDEN / f"{name}.json").read_bytes()
+    return samples("okx")
 
 
 @pytest.fixture(scope="session")
 def known(sample: Sample) -> dict[str, Instrument]:
     """Every instrument of the sample listings, by symbol; symbols of the two products differ."""
-    return {
-        each.symbol: each
-        for product in Product
-        for each in decode_listing(product, sample(f"http_instruments_{product.value}")).instruments
-    }
+    found: dict[str, Instrument] = {}
+    for each in Product:
+        found |= listed(decode_listing, each, sample(f"http_instruments_{each.value}"))
+    return found
 
 
 @pytest.fixture
@@ -41,12 +34,6 @@ def btc(known: dict[str, Instrument]) -> Instrument:
 @pytest.fixture
 def swap(known: dict[str, Instrument]) -> Instrument:
     return known["BTC-USDT-SWAP"]
-
-
-@pytest.fixture(params=list(Product), ids=lambda product: product.value)
-def product(request: pytest.FixtureRequest) -> Product:
-    chosen: Product = request.param
-    return chosen
 
 
 KEYS = Credentials(Secret("key-1"), Secret("secret-1"), Secret("pass-1"))

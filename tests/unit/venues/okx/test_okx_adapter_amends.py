@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
@@ -24,8 +23,8 @@ from engine.model.orders import (
 from engine.venues.base import Amending, Credentials, Renaming, Secret
 from engine.venues.okx.adapter import OkxTrading
 from engine.venues.okx.endpoints import LIVE
+from tests.unit.venues.adapter_rig import Sample
 
-Sample = Callable[[str], bytes]
 STAMP = 1795442321924
 KEYS = Credentials(Secret("key-1"), Secret("secret-1"), Secret("pass-1"))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 
@@ -17,8 +16,8 @@ from engine.model.market import Feed, FundingUpdate, Side, TopOfBook, Trade
 from engine.venues.base import ControlReply, PlannedShutdown, Topic
 from engine.venues.okx.adapter import OkxMarketData
 from engine.venues.okx.endpoints import LIVE
+from tests.unit.venues.adapter_rig import Sample
 
-Sample = Callable[[str], bytes]
 ALL = frozenset(Topic)
 
 
@@ -224,6 +223,7 @@ def test_depth_request(perp: OkxMarketData, swap: Instrument) -> None:
 # ---------------------------------------------------------------------------------------- REST, time
 
 
+@pytest.mark.fault("H07")
 def test_rest_book(perp: OkxMarketData, sample: Sample, swap: Instrument) -> None:
     book = perp.decode_snapshot(swap, sample("http_books_perp"))
     assert book.sequence == 3235851742

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
@@ -13,7 +12,6 @@ from engine.model.errors import ConfigError, NotSent, UsageError
 from engine.model.instrument import Instrument, Product
 from engine.model.market import Side
 from engine.model.orders import (
-    NewOrder,
     OrderAck,
     OrderState,
     OrderType,
@@ -25,8 +23,10 @@ from engine.model.orders import (
 from engine.venues.base import Credentials, Secret
 from engine.venues.okx.adapter import OkxTrading
 from engine.venues.okx.endpoints import LIVE
+from tests.unit.venues.adapter_rig import Sample
+from tests.unit.venues.adapter_rig import header_lines as sent
+from tests.unit.venues.adapter_rig import order_on as order
 
-Sample = Callable[[str], bytes]
 STAMP = 1795442321924
 KEYS = Credentials(Secret("key-1"), Secret("secret-1"), Secret("pass-1"))
 
@@ -39,23 +39,6 @@ def spot(known: dict[str, Instrument]) -> OkxTrading:
 @pytest.fixture
 def perp(known: dict[str, Instrument]) -> OkxTrading:
     return OkxTrading(Product.PERP, LIVE[Product.PERP], KEYS, known)
-
-
-def order(instrument: Instrument, **changes: Any) -> NewOrder:
-    values: dict[str, Any] = {
-        "venue": "okx",
-        "universal": instrument.universal,
-        "client_order_id": "a1",
-        "side": Side.BUY,
-        "order_type": OrderType.LIMIT,
-        "qty": instrument.scale_qty(Decimal("0.005")),
-        "price": instrument.scale_price(Decimal("91000.1")),
-    }
-    return NewOrder(**(values | changes))
-
-
-def sent(headers: bytes) -> dict[str, str]:
-    return dict(line.split(": ", 1) for line in headers.decode().split("\r\n") if line)
 
 
 # ------------------------------------------------------------------------------------------ requests

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
@@ -17,8 +16,8 @@ from engine.model.orders import ExecutionReport, OrderAck, OrderState, Outcome, 
 from engine.venues.base import Credentials, PlannedShutdown, Secret, StreamDown, ToSend, WsReply
 from engine.venues.okx.adapter import OkxTrading
 from engine.venues.okx.endpoints import LIVE
+from tests.unit.venues.adapter_rig import Sample
 
-Sample = Callable[[str], bytes]
 STAMP = 1795442323000
 
 

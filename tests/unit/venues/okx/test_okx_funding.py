@@ -15,7 +15,7 @@ from engine.venues.base import Topic
 from engine.venues.okx.adapter import OkxMarketData
 from engine.venues.okx.endpoints import LIVE
 from engine.venues.okx.funding import OkxFunding
-from tests.unit.venues.okx.conftest import Sample
+from tests.unit.venues.adapter_rig import Sample
 
 BTC = "BTC/USDT:USDT"
 
