@@ -172,6 +172,12 @@ def too_much_weight(limit: int, retry_after_s: int) -> ApiError:
     return ApiError(-1003, text, 429, retry_after_s=retry_after_s)
 
 
+def too_many_requests(limit: int, retry_after_s: int) -> ApiError:
+    """Return −1003 with 429: a limit of single endpoints is used up."""
+    text = f"Too many requests; current limit is {limit} requests per 5 MINUTE."
+    return ApiError(-1003, text, 429, retry_after_s=retry_after_s)
+
+
 def banned(until_ms: int, now_ms: int) -> ApiError:
     """Return −1003 with 418: the address is banned until ``until_ms``."""
     text = (

@@ -9,10 +9,15 @@ Source: Binance spot API docs, "LIMITS" and FAQ "order count decrement"; USDⓈ-
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from engine.sim.binance import errors
 from engine.sim.windows import Window
+
+if TYPE_CHECKING:
+    from engine.sim.binance.gate import Call
 
 TEN_SECONDS_MS = 10_000
 MINUTE_MS = 60_000
@@ -185,6 +190,31 @@ class RateLimits:
             windows = tuple(Window(limit, length) for limit, length, _, _ in self.rules.orders)
             self._orders[account] = windows
         return windows
+
+
+class AddressLimit:
+    """A limit of its own that some requests share, per address: so many in a calendar window, then 429.
+
+    Source: USDⓈ-M docs, "Get Funding Rate History": 500 in 5 minutes and IP, with "Get Funding Rate Info".
+    """
+
+    def __init__(self, limit: int, window_ms: int) -> None:
+        self._limit = limit
+        self._window_ms = window_ms
+        self._windows: dict[str, Window] = {}
+
+    def guard(self, run: Callable[[Call], Any]) -> Callable[[Call], Any]:
+        """Return ``run`` with the count before it."""
+
+        def guarded(call: Call) -> Any:
+            window = self._windows.get(call.address)
+            if window is None:
+                window = self._windows[call.address] = Window(self._limit, self._window_ms)
+            if window.add(call.now_ms, 1) > self._limit:
+                raise errors.too_many_requests(self._limit, window.retry_after_s(call.now_ms))
+            return run(call)
+
+        return guarded
 
 
 def interval_name(length_ms: int) -> tuple[str, int]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from engine.sim.binance.gate import Operation
 from engine.sim.binance.http_api import Routes
+from engine.sim.binance.limits import FIVE_MINUTES_MS, AddressLimit
 from engine.sim.binance.market_data import MarketData, by_symbol, perp_depth_weight, perp_kline_weight
 from engine.sim.binance.order_counts import OrderCounts
 from engine.sim.binance.perp_account import PerpAccounts
@@ -107,6 +108,7 @@ def _accounts(accounts: PerpAccounts, counts: OrderCounts) -> dict[tuple[str, st
 
 
 def _market(data: MarketData) -> dict[tuple[str, str], Operation]:
+    funding = AddressLimit(500, FIVE_MINUTES_MS)
     rows = [
         ("v1/ping", Operation("ping", data.ping)),
         ("v1/time", Operation("time", data.time)),
@@ -117,8 +119,8 @@ def _market(data: MarketData) -> dict[tuple[str, str], Operation]:
         ("v1/aggTrades", Operation("aggTrades", data.agg_trades, 20)),
         ("v1/klines", Operation("klines", data.klines, perp_kline_weight)),
         ("v1/premiumIndex", Operation("premiumIndex", data.premium_index, by_symbol(1, 10))),
-        ("v1/fundingRate", Operation("fundingRate", data.funding_rate, 0)),
-        ("v1/fundingInfo", Operation("fundingInfo", data.funding_info, 0)),
+        ("v1/fundingRate", Operation("fundingRate", funding.guard(data.funding_rate), 0)),
+        ("v1/fundingInfo", Operation("fundingInfo", funding.guard(data.funding_info), 0)),
         ("v1/openInterest", Operation("openInterest", data.open_interest)),
         ("v1/ticker/24hr", Operation("ticker.24hr", data.day, by_symbol(1, 40))),
         ("v1/ticker/price", Operation("ticker.price", data.price, by_symbol(1, 2))),
