@@ -306,6 +306,11 @@ class FundingDesk:
             "terms_age_ms": None if terms_ns is None else (self._clock.mono_ns() - terms_ns) / 1e6,
         }
 
+    def health(self) -> dict[str, Any]:
+        """Return contracts by state, and how many questions failed, for ``status``."""
+        states = [self.row(universal)["state"] for universal in self._instruments]
+        return {**{state.value: states.count(state.value) for state in FundingState}, "failed": self.failed}
+
     async def history(self, universal: str, limit: int) -> dict[str, Any]:
         """Return the newest settled rates of one contract, newest first; ``error`` says why not."""
         result: dict[str, Any] = {"venue": self.venue, "pair": universal, "rates": [], "error": ""}

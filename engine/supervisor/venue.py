@@ -526,6 +526,7 @@ class VenueProduct:
             "snapshots_failed": self._desk.failed if self._desk else 0,
             "budget": self.budget.usage(),
             "trust": self.trust.health() if self.trust else None,
+            "funding": self.funding_desk.health() if self.funding_desk else None,
             "listing": self.listing.health(),
             "trades": self.prints.health(),
             "clock": self.venue_clock.view()

@@ -355,6 +355,12 @@ async def test_a_replaced_instrument_is_asked_about_anew(bench: Bench) -> None:
     await bench.desk.stop()
 
 
+def test_health_counts_states(bench: Bench) -> None:
+    assert bench.desk.health() == {"empty": 1, "live": 0, "settling": 0, "stale": 0, "failed": 0}
+    bench.tell()
+    assert bench.desk.health() == {"empty": 0, "live": 1, "settling": 0, "stale": 0, "failed": 0}
+
+
 async def test_history_says_why_there_is_none(bench: Bench) -> None:
     bench.reader.settled = [SettledRate(BTC, NOW - each * 8 * HOUR_NS, D(each)) for each in range(3)]
     found = await bench.desk.history(BTC, 2)
