@@ -267,20 +267,33 @@ class FundingDesk:
             return answered if streamed is None else streamed
         return answered if streamed <= self._stamp_ns() < answered else streamed
 
+    def _rate(self, universal: str, now: int) -> tuple[Decimal | None, int | None]:
+        """Return the rate and when it stood so: the stream's, the answer's before the stream has told one."""
+        update, terms = self._updates.get(universal), self.terms.get(universal)
+        if update is not None and update.funding_rate is not None:
+            return update.funding_rate, update.rate_utc_ns or update.venue_utc_ns
+        if terms is None or terms.funding_rate is None:
+            return None, None
+        return terms.funding_rate, now - (self._clock.mono_ns() - self._terms_mono_ns[universal])
+
+    def state(self, universal: str) -> tuple[FundingState, str]:
+        """Return what may be believed of a contract's rate, and why not more."""
+        now = self._stamp_ns()
+        rate, told_ns = self._rate(universal, now)
+        age_ns = None if told_ns is None else now - told_ns
+        return judge(rate, age_ns, self._next_settlement(universal), now)
+
     def row(self, universal: str) -> dict[str, Any]:
         """Return the funding of one contract with its age and state; decimals as text, absent as ``None``."""
         update, terms = self._updates.get(universal), self.terms.get(universal)
         now = self._stamp_ns()
-        rate, told_ns = _rate(update)
-        if rate is None and terms is not None and terms.funding_rate is not None:
-            rate = terms.funding_rate
-            told_ns = now - (self._clock.mono_ns() - self._terms_mono_ns[universal])
+        rate, told_ns = self._rate(universal, now)
         following, settled = self._next_settlement(universal), self.settled.get(universal)
         last: Decimal | None = _told("last_settled_rate", update, terms)
         interval: int | None = _told("interval_ns", update, terms)
         if interval is None and settled is not None and following is not None:
             interval = following - settled.settled_utc_ns if following > settled.settled_utc_ns else None
-        state, reason = judge(rate, None if told_ns is None else now - told_ns, following, now)
+        state, reason = self.state(universal)
         predicted = update.predicted_rate if update is not None else None
         if predicted is None and self._reader.predicted is PredictedRate.SAME_AS_CURRENT:
             predicted = rate
@@ -308,8 +321,8 @@ class FundingDesk:
 
     def health(self) -> dict[str, Any]:
         """Return contracts by state, and how many questions failed, for ``status``."""
-        states = [self.row(universal)["state"] for universal in self._instruments]
-        return {**{state.value: states.count(state.value) for state in FundingState}, "failed": self.failed}
+        states = [self.state(universal)[0] for universal in self._instruments]
+        return {**{state.value: states.count(state) for state in FundingState}, "failed": self.failed}
 
     async def history(self, universal: str, limit: int) -> dict[str, Any]:
         """Return the newest settled rates of one contract, newest first; ``error`` says why not."""
@@ -342,12 +355,6 @@ def judge(
     if following is not None and over_ns >= 0:
         return FundingState.SETTLING, "the settlement is due"
     return FundingState.LIVE, ""
-
-
-def _rate(update: FundingUpdate | None) -> tuple[Decimal | None, int | None]:
-    if update is None or update.funding_rate is None:
-        return None, None
-    return update.funding_rate, update.rate_utc_ns or update.venue_utc_ns
 
 
 def _merged(known: FundingTerms | None, told: FundingTerms) -> FundingTerms:
