@@ -8,7 +8,7 @@ ARGS ?=
 LOCK_FLAGS := -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev build run sim test unit conformance check bench bench-small lint types format tidy lock clean
+.PHONY: help setup setup-dev build run sim test unit conformance check bench bench-small lint types format tidy faults lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -69,6 +69,9 @@ format: setup-dev ## let ruff rewrite
 
 types: setup-dev ## mypy --strict
 	$(BIN)/mypy
+
+faults: setup-dev ## the fault table: what is injected, and by which tests
+	$(BIN)/python -m tests.fault_table
 
 tidy: setup-dev ## house rules: imports, docstrings, names
 	$(BIN)/python -m pytest tests/tidy $(ARGS)

@@ -109,6 +109,7 @@ async def test_history_is_the_exchanges(market: Market) -> None:
         ]
 
 
+@pytest.mark.fault("P29")
 @each_perpetual
 async def test_an_interval_changes_and_the_engine_follows(
     market: Market, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -41,6 +41,7 @@ async def reading_often(venue: VenueProduct) -> AsyncIterator[None]:
         await asyncio.gather(watch, return_exceptions=True)
 
 
+@pytest.mark.fault("P27")
 @pytest.mark.parametrize(("market", "fault"), TOLD, ids=[f"{market}-{fault}" for market, fault in TOLD])
 async def test_a_symbol_that_does_not_trade_is_halted_and_heals(market: Market, fault: str) -> None:
     async with shared(market) as bench:

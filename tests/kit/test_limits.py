@@ -64,6 +64,7 @@ async def recovered(bench: Bench, transport: str, patience_ms: int) -> None:
     assert "ban" not in bench.desk.market.budget.block_reason
 
 
+@pytest.mark.fault("H08")
 @each_entry
 async def test_a_limit_answer_is_obeyed(market: Market, transport: str, tmp_path: Path) -> None:
     async with running(market, tmp_path) as bench:

@@ -43,6 +43,7 @@ async def test_books_are_the_exchanges(market: Market, tmp_path: Path) -> None:
         assert health["quarantined"] == 0
 
 
+@pytest.mark.fault("P01")
 @each_stream
 async def test_a_gap_costs_one_book_and_is_repaired(market: Market) -> None:
     async with shared(market) as bench:
@@ -61,6 +62,7 @@ async def test_a_gap_costs_one_book_and_is_repaired(market: Market) -> None:
         await assert_equal(bench)
 
 
+@pytest.mark.fault("P02", "P03", "P20", "P21", "N02")
 @pytest.mark.parametrize("fault", ["duplicate_depth", "reorder_depth", "garbage_frame", "disconnect"])
 @each_stream
 async def test_damage_is_survived(market: Market, fault: str) -> None:
@@ -107,6 +109,7 @@ async def test_trades_tops_and_funding_come(market: Market) -> None:
             assert due > venue.funding[bench.universal].venue_utc_ns
 
 
+@pytest.mark.fault("W17", "P04")
 @each_stream
 async def test_a_connection_is_replaced_and_no_reader_notices(market: Market) -> None:
     async with shared(market) as bench:
@@ -139,6 +142,7 @@ async def test_a_connection_is_replaced_and_no_reader_notices(market: Market) ->
         await assert_equal(bench)
 
 
+@pytest.mark.fault("P24")
 @each_stream
 async def test_a_silent_topic_on_a_living_connection_is_found(
     market: Market, monkeypatch: pytest.MonkeyPatch
@@ -161,6 +165,7 @@ async def test_a_silent_topic_on_a_living_connection_is_found(
         await assert_equal(bench)
 
 
+@pytest.mark.fault("P30")
 @each_market
 async def test_either_twin_may_die_under_load(market: Market, tmp_path: Path) -> None:
     async with running(market, tmp_path, twin_connections=True) as bench:

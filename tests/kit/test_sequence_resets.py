@@ -14,6 +14,7 @@ CHAINED = [market for market in STREAMS if market.offers.depth_rule == "chain"]
 """The only rule by which numbers may go back; the other ones know no such thing."""
 
 
+@pytest.mark.fault("P09", "P10")
 @pytest.mark.parametrize("fault", ["reset_sequence", "heartbeat_depth"])
 @pytest.mark.parametrize("market", CHAINED, ids=str)
 async def test_what_the_chain_rule_allows_costs_nothing(market: Market, fault: str) -> None:

@@ -117,6 +117,7 @@ def levels(book: Any) -> tuple[dict[Decimal, Decimal], dict[Decimal, Decimal]]:
     return sides[0], sides[1]
 
 
+@pytest.mark.fault("P01", "P02", "P03", "P12", "P14")
 @pytest.mark.parametrize("product", [Product.SPOT, Product.PERP])
 @pytest.mark.parametrize("seed", range(12))
 def test_damaged_streams_never_leave_a_wrong_live_book(product: Product, seed: int) -> None:
@@ -176,6 +177,7 @@ def test_damaged_streams_never_leave_a_wrong_live_book(product: Product, seed: i
     assert live_checks > 300
 
 
+@pytest.mark.fault("P08")
 def test_ids_that_go_backwards_are_a_gap_not_silence() -> None:
     venue = Exchange(3, Product.SPOT)
     pairs = both(Product.SPOT)
@@ -210,6 +212,7 @@ def _mutations(frame: bytes, generator: random.Random, count: int) -> list[bytes
     return made
 
 
+@pytest.mark.fault("P20", "P21")
 @pytest.mark.parametrize("product", [Product.SPOT, Product.PERP])
 def test_mutated_frames_change_nothing_unless_they_are_valid(product: Product) -> None:
     """Bytes of any kind: both agree, a refused frame leaves every level as it was, nothing crashes."""

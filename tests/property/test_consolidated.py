@@ -330,6 +330,7 @@ def test_an_amount_beyond_all_reason_is_refused(unit: str) -> None:
     assert price_impact(made, Side.BUY, **largest).outcome == "insufficient_depth"
 
 
+@pytest.mark.fault("P15")
 def test_what_lies_beyond_a_horizon_is_told() -> None:
     made = build([([(1, 5)], [(1, 5)]), ([], []), ([], [])], [0, 0, 0], [True] * 3, [Decimal(0)] * 3)
     within = price_impact(made, Side.SELL, base_qty=Decimal("0.005"))

@@ -111,6 +111,7 @@ class World:
                 assert dict(book.depth(side).tolist()) == scaled
 
 
+@pytest.mark.fault("P30")
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 10**6), st.sampled_from(DIALECTS), st.sampled_from(MAKERS))
 def test_the_first_copy_wins_and_either_may_die(seed: int, dialect: Dialect, maker: tuple[Any, Any]) -> None:
@@ -138,6 +139,7 @@ def test_the_first_copy_wins_and_either_may_die(seed: int, dialect: Dialect, mak
     assert not world.twins
 
 
+@pytest.mark.fault("P30")
 @pytest.mark.parametrize("maker", MAKERS)
 @pytest.mark.parametrize("dialect", DIALECTS, ids=lambda dialect: dialect.name)
 def test_what_neither_brings_is_a_gap_again_once_one_is_left(

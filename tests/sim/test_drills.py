@@ -47,6 +47,7 @@ def frozen(pid: int) -> Iterator[None]:
         os.kill(pid, signal.SIGCONT)
 
 
+@pytest.mark.fault("S03", "P25")
 @pytest.mark.parametrize("seconds", [8, pytest.param(30, marks=pytest.mark.slow)])
 async def test_a_frozen_exchange(tmp_path: Path, seconds: int) -> None:
     async with rig(tmp_path) as bench:
@@ -74,6 +75,7 @@ async def test_a_frozen_exchange(tmp_path: Path, seconds: int) -> None:
         assert (truth is not None and truth["status"] == "NEW") == works, order
 
 
+@pytest.mark.fault("N22")
 async def test_the_exchange_is_killed_and_comes_back(tmp_path: Path) -> None:
     async with rig(tmp_path) as bench:
         engine = bench.engine
@@ -89,6 +91,7 @@ async def test_the_exchange_is_killed_and_comes_back(tmp_path: Path) -> None:
         assert len(bench.logged("session.lost")) >= 4
 
 
+@pytest.mark.fault("P01", "P20", "P21", "P32")
 @pytest.mark.parametrize("fault", ["garbage_frame", "partial_depth_as_diff", "unknown_event", "drop_depth"])
 async def test_rubbish_on_the_market_data_stream(tmp_path: Path, fault: str) -> None:
     async with rig(tmp_path) as bench:

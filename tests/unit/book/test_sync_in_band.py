@@ -89,6 +89,7 @@ def test_a_subscription_is_its_own_request(rig: Rig) -> None:
     assert rig.requests == []
 
 
+@pytest.mark.fault("W16")
 def test_a_snapshot_before_the_acknowledgement_is_kept(rig: Rig) -> None:
     rig.send("A", "snapshot", -1, 10)
     rig.send("A", "update", 10, 12)
@@ -123,6 +124,7 @@ def test_a_gap_subscribes_that_topic_alone_anew(rig: Rig) -> None:
     assert rig.requests == [("A", 0)]
 
 
+@pytest.mark.fault("P08")
 def test_an_unasked_snapshot_makes_the_request_obsolete(rig: Rig) -> None:
     rig.live()
     rig.send("A", "update", 11, 12)
@@ -160,6 +162,7 @@ def test_a_snapshot_that_crosses_at_once_is_not_asked_for_in_a_tight_loop(rig: R
     assert rig.syncs["A"].crossed == 3
 
 
+@pytest.mark.fault("P07")
 def test_a_snapshot_that_does_not_come_is_subscribed_for_anew(rig: Rig) -> None:
     rig.begin()
     rig.send("B", "snapshot", -1, 10)
@@ -196,6 +199,7 @@ def test_distrust_subscribes_anew(rig: Rig) -> None:
     assert rig.syncs["B"].book.state is BookState.SYNCING
 
 
+@pytest.mark.fault("P13")
 def test_a_book_that_crosses_for_a_moment_is_not_asked_for(rig: Rig) -> None:
     rig.live()
     sync = rig.syncs["A"]
@@ -212,6 +216,7 @@ def test_a_book_that_crosses_for_a_moment_is_not_asked_for(rig: Rig) -> None:
     assert sync.crossed == 1
 
 
+@pytest.mark.fault("P13")
 def test_a_book_that_stays_crossed_is_subscribed_anew(rig: Rig) -> None:
     rig.live()
     rig.send("A", "update", 10, 11, ask="50")

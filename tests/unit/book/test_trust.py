@@ -102,6 +102,7 @@ def test_a_window_hides_what_lies_behind_it() -> None:
     )  # fmt: skip
 
 
+@pytest.mark.fault("P15")
 def test_levels_beyond_the_horizon_must_be_true_and_more_are_learnt() -> None:
     answer = snapshot(rows((99, 1), (98, 2), (97, 3), (96, 4), (95, 5), (94, 6)), BOOK[1])
     for make in (new_book, PureBook):
@@ -196,6 +197,7 @@ def test_random_quiet_is_no_alarm(per_hour: int) -> None:
     assert asked <= {3_600: 0, 600: 5, 60: 700}[per_hour]
 
 
+@pytest.mark.fault("P24")
 def test_a_dead_busy_topic_is_noticed_in_its_floor() -> None:
     budget = SilenceBudget(5 * S, 60 * S, 0)
     for number in range(1, 500):
@@ -241,6 +243,7 @@ def test_a_book_between_two_tops_has_the_first_ones_prices() -> None:
     assert check.disagreed == 2  # 12 agreed, 13 did not
 
 
+@pytest.mark.fault("P30")
 def test_three_disagreements_in_a_row_cost_the_belief() -> None:
     book = live(*BOOK, 10)
     check = TopCheck(book)

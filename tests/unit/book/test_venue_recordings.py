@@ -290,6 +290,7 @@ def test_bitmart_documented_frames(shared_fixtures: Path) -> None:
     _same(pairs, reference)
 
 
+@pytest.mark.fault("P32")
 def test_acknowledgements_that_repeat_the_route_are_nobodys() -> None:
     """They hold the book's route and no levels: a book must not fall over them."""
     cases = {

@@ -134,6 +134,7 @@ def bid(book: BookLike) -> int:
     return book.touch()[0]
 
 
+@pytest.mark.fault("P01")
 async def test_a_gap_costs_one_topic_and_no_connection(bench: Bench) -> None:
     venue, btc, eth = bench.venue, bench.books["BTC/USDT"], bench.books["ETH/USDT"]
     assert sorted(venue.heard) == [("subscribe", "BTC-USDT"), ("subscribe", "ETH-USDT")]
@@ -153,6 +154,7 @@ async def test_a_gap_costs_one_topic_and_no_connection(bench: Bench) -> None:
     assert [sync.gaps for sync in bench.session.syncs] == [1, 0]
 
 
+@pytest.mark.fault("W15")
 async def test_a_subscription_that_is_not_answered_costs_the_connection(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -187,6 +187,7 @@ async def test_asking_is_tried_again_after_a_while(bench: Bench, monkeypatch: py
     assert bench.venue.heard[2:] == [("request", bench.symbols[0])] * 2
 
 
+@pytest.mark.fault("W15", "P07")
 async def test_an_answer_that_does_not_come_is_not_waited_for_for_ever(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:

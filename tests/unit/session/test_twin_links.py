@@ -153,6 +153,7 @@ def _quick_handover(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "HANDOVER_NS", 100_000_000)
 
 
+@pytest.mark.fault("W17")
 async def test_a_replacement_serves_before_the_old_connection_is_closed() -> None:
     async with running() as bench:
         session = bench.session
@@ -175,6 +176,7 @@ async def test_a_replacement_serves_before_the_old_connection_is_closed() -> Non
         bench.assert_unbroken()
 
 
+@pytest.mark.fault("W17")
 async def test_a_connection_is_replaced_before_its_lifetime_ends() -> None:
     async with running(lifetime_s=1) as bench:
         await bench.run(lambda: bench.logged("rotation.completed"))
@@ -212,6 +214,7 @@ def has_reached(bench: Bench, target: int) -> bool:
     return is_whole and bench.venue.sequence["BTC-USDT"] >= target
 
 
+@pytest.mark.fault("P30")
 async def test_either_twin_may_die_and_no_reader_notices() -> None:
     async with running(has_twins=True) as bench:
         session = bench.session

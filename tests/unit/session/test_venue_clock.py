@@ -108,6 +108,7 @@ def test_an_event_bounds_the_offset_from_below_and_never_from_above() -> None:
     assert (bench.model.ahead, bench.model.is_doubtful) == (0, False)
 
 
+@pytest.mark.fault("S02")
 def test_what_is_known_widens_with_its_age() -> None:
     bench = Bench(0, drift_ppm=100)
     bench.ask(0, 0)
@@ -199,6 +200,7 @@ def test_events_from_the_future_raise_doubt_and_change_nothing() -> None:
     assert bench.model.steps == 1
 
 
+@pytest.mark.fault("S01")
 def test_a_step_of_our_own_wall_clock_moves_no_stamp() -> None:
     bench = Bench(40 * MS)
     bench.ask()
@@ -248,6 +250,7 @@ WRONG = {
 }
 
 
+@pytest.mark.fault("P26")
 @pytest.mark.parametrize("wrong", WRONG.values(), ids=WRONG)
 @pytest.mark.parametrize("is_measured", [False, True])
 def test_times_in_a_wrong_unit_or_years_off_are_counted_and_never_used(wrong: int, is_measured: bool) -> None:

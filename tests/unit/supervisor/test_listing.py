@@ -78,6 +78,7 @@ async def test_half_a_list_is_none() -> None:
         await venue._listing()
 
 
+@pytest.mark.fault("H08")
 async def test_a_ban_is_waited_for() -> None:
     venue, pool = product((403, "access too frequent, please wait"))
     with pytest.raises(ProtocolViolation, match="HTTP 403"):

@@ -89,6 +89,7 @@ def test_a_new_tick_and_lot_are_in_force_at_once() -> None:
     new_order(SPOT, "a", Side.BUY, "1", price)
 
 
+@pytest.mark.fault("P27")
 @pytest.mark.parametrize(
     "status", [status for status in InstrumentStatus if status is not InstrumentStatus.TRADING]
 )
@@ -104,6 +105,7 @@ def test_what_does_not_trade_is_halted_and_comes_back(status: InstrumentStatus) 
     assert desk.watch.halted == {}
 
 
+@pytest.mark.fault("P19", "P28")
 def test_what_the_list_has_no_more_is_halted_and_comes_back() -> None:
     desk = Desk()
     desk.watch.take([])
@@ -124,6 +126,7 @@ def test_a_part_of_the_list_delists_nothing() -> None:
     assert desk.done == []
 
 
+@pytest.mark.fault("P28")
 def test_new_instruments_are_told_and_known() -> None:
     desk = Desk()
     new = other(symbol="NEWUSDT", universal="NEW/USDT", base="NEW")
@@ -134,6 +137,7 @@ def test_new_instruments_are_told_and_known() -> None:
     assert [row["instrument"] for row in desk.told("instrument.listed")] == ["NEW/USDT"]
 
 
+@pytest.mark.fault("P19")
 @pytest.mark.parametrize(
     ("fields", "words"),
     [

@@ -88,6 +88,7 @@ async def run(cases: list[str]) -> list[Any]:
         return list(results)
 
 
+@pytest.mark.fault("W03", "W04", "W05", "W07", "W08", "W11")
 @pytest.mark.parametrize(
     ("cases", "least"),
     [

@@ -45,6 +45,7 @@ def test_a_full_receiver_does_not_block_the_loop(tmp_path: Path) -> None:
         assert 0 < sent < 5_000
 
 
+@pytest.mark.fault("N18", "N19")
 def test_contexts_always_verify(tmp_path: Path) -> None:
     authority = tmp_path / "ca.pem"
     trustme.CA().cert_pem.write_to_path(authority)

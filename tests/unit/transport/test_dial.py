@@ -70,6 +70,7 @@ async def test_a_connected_socket_without_delay(listening: socket.socket) -> Non
         assert not connected.get_inheritable()
 
 
+@pytest.mark.fault("N05", "N16")
 async def test_a_refusing_address_is_followed_by_the_next_at_once(
     listening: socket.socket, refusing: tuple[str, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -79,6 +80,7 @@ async def test_a_refusing_address_is_followed_by_the_next_at_once(
         assert connected.getpeername() == listening.getsockname()
 
 
+@pytest.mark.fault("N06", "N16")
 async def test_a_hanging_address_is_overtaken_and_remembered_as_second(
     listening: socket.socket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -94,6 +96,7 @@ async def test_a_hanging_address_is_overtaken_and_remembered_as_second(
             assert connected.getpeername() == listening.getsockname(), "what answered last is tried first"
 
 
+@pytest.mark.fault("N05")
 async def test_all_refused_names_the_reason_once(
     refusing: tuple[str, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -103,6 +106,7 @@ async def test_all_refused_names_the_reason_once(
     assert str(caught.value).count("111") == 1
 
 
+@pytest.mark.fault("N15")
 async def test_dns_trouble_falls_back_on_what_worked(
     listening: socket.socket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -115,6 +119,7 @@ async def test_dns_trouble_falls_back_on_what_worked(
             assert connected.getpeername() == listening.getsockname()
 
 
+@pytest.mark.fault("N15")
 @pytest.mark.parametrize(
     ("answer", "text"),
     [

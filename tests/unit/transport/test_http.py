@@ -188,6 +188,7 @@ MALFORMED = {
 }
 
 
+@pytest.mark.fault("H03", "H04", "H05")
 @pytest.mark.parametrize("answer", MALFORMED.values(), ids=MALFORMED)
 async def test_malformed_answers_leave_the_outcome_unknown(answer: bytes) -> None:
     with pytest.raises(Unanswered) as caught:
@@ -195,6 +196,7 @@ async def test_malformed_answers_leave_the_outcome_unknown(answer: bytes) -> Non
     assert caught.value.reason == "malformed"
 
 
+@pytest.mark.fault("H02")
 @pytest.mark.parametrize("cut", [1, 12, 30, len(OK) - 1])
 async def test_a_truncated_answer_leaves_the_outcome_unknown(cut: int) -> None:
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -208,6 +210,7 @@ async def test_a_truncated_answer_leaves_the_outcome_unknown(cut: int) -> None:
     assert caught.value.reason == "truncated"
 
 
+@pytest.mark.fault("H12")
 async def test_bytes_that_nobody_asked_for_end_the_connection() -> None:
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
@@ -232,6 +235,7 @@ async def test_refused_connection_is_not_sent() -> None:
             session.send_now(POST, 0.3, lambda _: None)
 
 
+@pytest.mark.fault("H01")
 async def test_an_order_is_never_repeated_a_read_is_once() -> None:
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await served.request(reader)
@@ -246,6 +250,7 @@ async def test_an_order_is_never_repeated_a_read_is_once() -> None:
         assert len(served.requests) == 3
 
 
+@pytest.mark.fault("H01")
 async def test_a_kept_alive_connection_closed_by_the_peer_is_replaced() -> None:
     async def one_each(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
@@ -258,6 +263,7 @@ async def test_a_kept_alive_connection_closed_by_the_peer_is_replaced() -> None:
         assert served.connections >= 5
 
 
+@pytest.mark.fault("H10", "H11")
 async def test_the_deadline_and_the_late_answer() -> None:
     release = asyncio.Event()
 
@@ -363,6 +369,7 @@ async def test_tls_is_verified() -> None:
             HttpPool(served.base, SystemClock())
 
 
+@pytest.mark.fault("N18")
 async def test_a_certificate_for_another_name_is_refused() -> None:
     authority = trustme.CA()
     server, client = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()

@@ -126,6 +126,7 @@ HOSTILE = {
 }
 
 
+@pytest.mark.fault("H03", "H04")
 @pytest.mark.parametrize("answer", HOSTILE.values(), ids=HOSTILE)
 async def test_hostile_answers_leave_the_outcome_unknown(answer: bytes) -> None:
     with pytest.raises(Unanswered) as caught:
@@ -142,6 +143,7 @@ CARRIERS = {
 }
 
 
+@pytest.mark.fault("H12")
 @pytest.mark.parametrize("cut", [1, 20, len(SMUGGLED)])
 @pytest.mark.parametrize("carrier", CARRIERS.values(), ids=CARRIERS)
 async def test_a_smuggled_answer_is_never_taken_for_the_next_ones(carrier: bytes, cut: int) -> None:
@@ -161,6 +163,7 @@ async def test_a_smuggled_answer_is_never_taken_for_the_next_ones(carrier: bytes
         assert served.connections >= 3
 
 
+@pytest.mark.fault("N01", "H02")
 async def test_a_reset_in_the_body_is_a_truncated_answer() -> None:
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
@@ -299,6 +302,7 @@ async def test_stop_wakes_those_who_wait_and_sends_nothing_more() -> None:
     assert len(sent_by_callback) == 2
 
 
+@pytest.mark.fault("N07", "N19")
 async def test_no_answer_to_tls_is_given_up_for_good(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -88,6 +88,7 @@ async def echo(connection: ServerConnection) -> None:
         await connection.send(message)
 
 
+@pytest.mark.fault("W01")
 async def test_messages_go_both_ways_also_in_pieces() -> None:
     async def handler(connection: ServerConnection) -> None:
         await connection.send(["in ", "three ", "pieces"])
@@ -101,6 +102,7 @@ async def test_messages_go_both_ways_also_in_pieces() -> None:
         assert made.session.is_open
 
 
+@pytest.mark.fault("N02", "P04")
 async def test_a_lost_connection_is_made_again_with_a_new_epoch_and_greeted_again() -> None:
     heard: list[Any] = []
 
@@ -177,6 +179,7 @@ async def test_a_liveness_rule_that_the_venue_dictates_holds_for_that_connection
         assert made.downs[1].reason == "silent for 200 ms"
 
 
+@pytest.mark.fault("N03")
 async def test_a_silent_peer_is_given_up() -> None:
     async def handler(connection: ServerConnection) -> None:
         await connection.wait_closed()
@@ -188,6 +191,7 @@ async def test_a_silent_peer_is_given_up() -> None:
         await until(lambda: len(made.ups) > 1)
 
 
+@pytest.mark.fault("N03", "W14")
 async def test_a_peer_that_does_not_answer_pings_is_given_up() -> None:
     # A real upgrade by the library, then a peer whose process hangs: its socket stays open.
     hung: list[ServerConnection] = []
@@ -206,6 +210,7 @@ async def test_a_peer_that_does_not_answer_pings_is_given_up() -> None:
             connection.transport.abort()
 
 
+@pytest.mark.fault("N23")
 @pytest.mark.parametrize(
     ("status", "headers", "least_ms"), [(429, {"Retry-After": "7"}, 7_000), (418, {}, 5_000), (503, {}, 0)]
 )
@@ -223,6 +228,7 @@ async def test_a_refused_upgrade_is_honoured(status: int, headers: dict[str, str
             made.session.send(b"x")
 
 
+@pytest.mark.fault("N22")
 async def test_attempts_stay_within_the_budget() -> None:
     attempts = 0
 
@@ -241,6 +247,7 @@ async def test_attempts_stay_within_the_budget() -> None:
         assert len(made.downs) == 3
 
 
+@pytest.mark.fault("S12")
 async def test_a_handler_that_raises_costs_the_message_not_the_connection() -> None:
     seen: list[bytes] = []
 
@@ -262,6 +269,7 @@ async def test_a_handler_that_raises_costs_the_message_not_the_connection() -> N
         assert made.session.quarantined == 1
 
 
+@pytest.mark.fault("W17")
 async def test_a_replacement_leaves_no_gap() -> None:
     """Before its lifetime ends a connection is replaced while it still serves."""
     open_now: list[ServerConnection] = []
@@ -316,6 +324,7 @@ async def test_nothing_is_sent_on_a_connection_that_is_going() -> None:
         made.session.send(b"too late")
 
 
+@pytest.mark.fault("P04")
 async def test_a_dropped_connection_delivers_nothing_more() -> None:
     async def handler(connection: ServerConnection) -> None:
         for number in range(100_000):
@@ -329,6 +338,7 @@ async def test_a_dropped_connection_delivers_nothing_more() -> None:
         assert made.messages[count] == b"0", "what came next was of the new connection"
 
 
+@pytest.mark.fault("N18")
 async def test_certificates_are_verified() -> None:
     authority, stranger = trustme.CA(), trustme.CA()
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -95,6 +95,7 @@ async def raw_peer(talk: Talk, upgrade: bool = True) -> AsyncIterator[str]:
 # ------------------------------------------------------------------------------------------- closing states
 
 
+@pytest.mark.fault("W11", "W12")
 @pytest.mark.usefixtures("either_listener")
 async def test_after_the_peers_close_nothing_is_sent_or_heard() -> None:
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -120,6 +121,7 @@ async def test_after_the_peers_close_nothing_is_sent_or_heard() -> None:
         assert refused
 
 
+@pytest.mark.fault("W04")
 @pytest.mark.usefixtures("either_listener")
 async def test_a_broken_rule_ends_the_connection_with_a_reason() -> None:
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -137,6 +139,22 @@ async def test_a_broken_rule_ends_the_connection_with_a_reason() -> None:
         for down, reason in zip(made.downs, reasons, strict=True):
             assert down.reason.startswith(f"protocol violation: {reason}")
         assert not made.messages
+
+
+@pytest.mark.fault("W06")
+@pytest.mark.usefixtures("either_listener")
+async def test_a_server_that_masks_is_read_no_further_or_read_right() -> None:
+    """Only clients mask: the connection ends, or the text is what was meant; never the masked bytes."""
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        mask = b"\x11\x22\x33\x44"
+        body = bytes(byte ^ mask[at % 4] for at, byte in enumerate(b"hello"))
+        writer.write(bytes((TEXT, 0x80 | len(body))) + mask + body)
+        await reader.read()
+
+    async with raw_peer(talk) as url, client(url) as made:
+        await until(lambda: made.downs or made.messages)
+        assert set(made.messages) <= {b"hello"}
 
 
 @pytest.mark.usefixtures("either_listener")
@@ -213,6 +231,7 @@ async def test_stop_while_the_upgrade_hangs_leaves_no_connection() -> None:
         assert made.events == []
 
 
+@pytest.mark.fault("N07")
 async def test_an_upgrade_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(websocket, "OPEN_TIMEOUT_S", 0.1)
     ends: list[bytes] = []
@@ -226,6 +245,7 @@ async def test_an_upgrade_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch
         assert "timed out" in made.downs[0].reason or "cannot connect" in made.downs[0].reason
 
 
+@pytest.mark.fault("W13", "H14")
 @pytest.mark.parametrize(
     "answer",
     [
@@ -271,6 +291,7 @@ async def test_odd_pauses_do_not_end_the_session(retry_after: str, least_ms: int
         assert not made.session._task.done()
 
 
+@pytest.mark.fault("N23")
 async def test_a_ban_holds_every_session_of_the_host() -> None:
     budget = ConnectionBudget(100, 60, SystemClock())
     refuse = refusing(418, {"Retry-After": "60"})
@@ -338,6 +359,7 @@ async def test_connections_that_die_young_are_made_again_ever_more_slowly() -> N
 # --------------------------------------------------------------------------------------------- floods and TLS
 
 
+@pytest.mark.fault("W14")
 @pytest.mark.usefixtures("either_listener")
 async def test_a_flood_of_pings_is_answered_in_part() -> None:
     heard = bytearray()
@@ -355,6 +377,7 @@ async def test_a_flood_of_pings_is_answered_in_part() -> None:
         assert not made.downs
 
 
+@pytest.mark.fault("W09")
 @pytest.mark.usefixtures("either_listener")
 async def test_fragments_without_end_are_refused_at_the_cap(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(websocket, "MESSAGE_BYTES_MAX", 100_000)
@@ -371,6 +394,7 @@ async def test_fragments_without_end_are_refused_at_the_cap(monkeypatch: pytest.
         assert not made.messages
 
 
+@pytest.mark.fault("S12")
 async def test_handlers_that_raise_when_told_of_the_connection() -> None:
     def failing(event: object) -> None:
         raise RuntimeError("a bug")
@@ -385,6 +409,7 @@ async def test_handlers_that_raise_when_told_of_the_connection() -> None:
         assert [(payload, str(error)) for payload, error in made.quarantined] == [(b"", "a bug")]
 
 
+@pytest.mark.fault("N18")
 async def test_a_certificate_for_another_name_or_none_is_refused() -> None:
     authority = trustme.CA()
     server, trusting = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()
@@ -396,6 +421,7 @@ async def test_a_certificate_for_another_name_or_none_is_refused() -> None:
         assert not made.ups
 
 
+@pytest.mark.fault("W19")
 def test_the_message_budget_spreads_what_is_sent_at_once() -> None:
     async def run() -> list[float]:
         async with served(echo) as url, client(url, rules=slow) as made:

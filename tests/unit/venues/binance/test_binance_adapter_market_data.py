@@ -122,6 +122,7 @@ def test_mark_price_and_funding(golden: Golden, perp_btc: Instrument) -> None:
     )  # fmt: skip
 
 
+@pytest.mark.fault("P29")
 def test_absent_funding_is_none_and_not_zero(golden: Golden, perp_btc: Instrument) -> None:
     (update,) = decoded(perp_btc, golden("ws_mark_price_delivery"))
     assert isinstance(update, FundingUpdate)
@@ -171,6 +172,7 @@ def test_any_layout_of_the_same_json_decodes_alike(golden: Golden, perp_btc: Ins
         assert decoded(perp_btc, other) == decoded(perp_btc, payload)
 
 
+@pytest.mark.fault("W16", "P32")
 def test_frames_of_other_instruments_and_events_are_ignored(golden: Golden, perp_btc: Instrument) -> None:
     trade = golden("ws_trade_perp")
     for payload in (
@@ -257,6 +259,7 @@ def test_empty_sides_keep_their_shape(spot_btc: Instrument) -> None:
     assert snapshot.bids.shape == snapshot.asks.shape == (0, 2)
 
 
+@pytest.mark.fault("H07")
 @pytest.mark.parametrize(
     "body",
     [
