@@ -385,7 +385,7 @@ def key_values(prefix: str, venue: str, environ: Mapping[str, str], dotenv: Path
     for name in names:
         text = ""
         if directory and (Path(directory) / name).is_file():
-            text = (Path(directory) / name).read_text().strip()
+            text = _secret_text(Path(directory) / name).strip()
         text = text or environ.get(name, "") or file_values.get(name, "")
         if text:
             values[name] = text
@@ -393,7 +393,9 @@ def key_values(prefix: str, venue: str, environ: Mapping[str, str], dotenv: Path
         return None
     missing = [name for name in names if name not in values]
     if missing:
-        raise ConfigError(f"{venue}: {', '.join(missing)} not set although {next(iter(values))} is")
+        raise ConfigError(
+            f"{venue}: {', '.join(missing)} not set although {next(iter(values))} is; see env.example"
+        )
     return tuple(values[name] for name in names)
 
 
@@ -401,7 +403,7 @@ def read_dotenv(path: Path) -> dict[str, str]:
     """Return the ``NAME=value`` lines of a ``.env`` file; empty when there is none.
 
     Raises:
-        ConfigError: the file holds secrets and others may read it, or a line is malformed.
+        ConfigError: the file holds secrets and others may read it, it cannot be read, or a line is malformed.
     """
     try:
         stat = path.stat()
@@ -410,7 +412,7 @@ def read_dotenv(path: Path) -> dict[str, str]:
     if stat.st_mode & 0o077:
         raise ConfigError(f"{path}: others can read this file of secrets; run: chmod 600 {path}")
     values: dict[str, str] = {}
-    for number, line in enumerate(path.read_text().splitlines(), 1):
+    for number, line in enumerate(_secret_text(path).splitlines(), 1):
         stripped = line.strip()
         if not stripped or stripped.startswith("#"):
             continue
@@ -422,6 +424,16 @@ def read_dotenv(path: Path) -> dict[str, str]:
             value = value[1:-1]
         values[name.strip()] = value.replace("\\n", "\n")
     return values
+
+
+def _secret_text(path: Path) -> str:
+    """Return a file's text; an error names the file and never shows what stands in it."""
+    try:
+        return path.read_text()
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror or error})") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path}: is not UTF-8 text; write NAME=value lines (see env.example)") from None
 
 
 def default_path(environ: Mapping[str, str] = os.environ) -> Path:

@@ -140,3 +140,30 @@ def test_simulated_venues_never_see_real_keys(tmp_path: Path, monkeypatch: pytes
     credentials = credentials_for("binance", config, environ, tmp_path / ".env")
     assert credentials is not None
     assert credentials.key.reveal().startswith("simAlice")
+
+
+@pytest.mark.parametrize(
+    "content", [b"OKX_API_KEY=CANARY\xff\n", b"OKX_API_KEY\n", b"=CANARY\n", b"CANARY OKX\n"]
+)
+def test_a_dotenv_that_makes_no_sense_is_told_without_what_is_in_it(tmp_path: Path, content: bytes) -> None:
+    dotenv = tmp_path / ".env"
+    dotenv.write_bytes(content)
+    dotenv.chmod(0o600)
+    with pytest.raises(ConfigError) as caught:
+        configuration.key_values("OKX", "okx", {}, dotenv)
+    assert str(dotenv) in str(caught.value)
+    assert "CANARY" not in str(caught.value)
+    assert caught.value.__cause__ is None
+
+
+def test_a_credential_or_dotenv_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+    folder = tmp_path / ".env"
+    folder.mkdir(mode=0o700)
+    with pytest.raises(ConfigError, match="cannot be read"):
+        configuration.key_values("OKX", "okx", {}, folder)
+    credentials = tmp_path / "credentials"
+    credentials.mkdir()
+    (credentials / "OKX_API_KEY").write_bytes(b"\xff\xfe")
+    environ = {"CREDENTIALS_DIRECTORY": str(credentials)}
+    with pytest.raises(ConfigError, match="OKX_API_KEY: is not UTF-8"):
+        configuration.key_values("OKX", "okx", environ, tmp_path / "none")
