@@ -229,6 +229,21 @@ class OrderAck(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     venue_utc_ns: int | None
 
 
+def acknowledged(client_order_id: str, venue_order_id: str, venue_utc_ns: int | None) -> OrderAck:
+    """Return what an answer proves that names ids and nothing else: the request was accepted."""
+    return OrderAck(
+        client_order_id=client_order_id,
+        venue_order_id=venue_order_id,
+        state=OrderState.WORKING,
+        price=0,
+        qty=0,
+        cum_qty=0,
+        cum_quote=None,
+        side=None,
+        venue_utc_ns=venue_utc_ns,
+    )
+
+
 class Fill(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """Our own execution; each ``trade_id`` counts once per instrument."""
 
@@ -263,3 +278,29 @@ class ExecutionReport(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     venue_utc_ns: int
     recv_mono_ns: int
     amended: bool | None = None
+
+
+def fill_alone(
+    instrument: Instrument,
+    client_order_id: str,
+    venue_order_id: str,
+    side: Side,
+    fill: Fill,
+    recv_mono_ns: int = 0,
+) -> ExecutionReport:
+    """Return the report of a fill that says nothing else of its order: WORKING only means "was accepted"."""
+    return ExecutionReport(
+        venue=instrument.venue,
+        universal=instrument.universal,
+        client_order_id=client_order_id,
+        venue_order_id=venue_order_id,
+        side=side,
+        state=OrderState.WORKING,
+        price=0,
+        qty=0,
+        cum_qty=None,
+        fill=fill,
+        reason=None,
+        venue_utc_ns=fill.venue_utc_ns,
+        recv_mono_ns=recv_mono_ns,
+    )

@@ -17,7 +17,7 @@ import msgspec
 from engine.model.account import Balance, Position
 from engine.model.errors import ProtocolViolation
 from engine.model.instrument import Instrument, Product
-from engine.model.orders import ExecutionReport, Fill, OrderState, VenueError
+from engine.model.orders import ExecutionReport, Fill, VenueError, fill_alone
 from engine.venues.binance.endpoints import VENUE
 from engine.venues.binance.errors import decode_error, error_in, undecodable
 from engine.venues.binance.numbers import DECODE_ERRORS, MS, Id, Millis, decimal, scaled
@@ -206,21 +206,7 @@ def _fill_report(product: Product, instrument: Instrument, row: _TradeRow) -> Ex
         is_maker=row.maker if row.isMaker is None else row.isMaker,
         venue_utc_ns=row.time * MS,
     )
-    return ExecutionReport(
-        venue=VENUE,
-        universal=instrument.universal,
-        client_order_id="",
-        venue_order_id=str(row.orderId),
-        side=side,
-        state=OrderState.WORKING,
-        price=0,
-        qty=0,
-        cum_qty=None,
-        fill=fill,
-        reason=None,
-        venue_utc_ns=row.time * MS,
-        recv_mono_ns=0,
-    )
+    return fill_alone(instrument, "", str(row.orderId), side, fill)
 
 
 def decode_listen_key(status: int, body: bytes, retry_after: str | None = None) -> str | VenueError:

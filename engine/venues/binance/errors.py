@@ -15,6 +15,9 @@ import re
 
 import msgspec
 
+from engine.model.answers import clean as clean
+from engine.model.answers import retry_after_ms as retry_after_ms
+from engine.model.answers import undecodable as undecodable
 from engine.model.instrument import Product
 from engine.model.orders import Outcome, RejectReason, Retry, VenueError
 from engine.venues.binance.numbers import DECODE_ERRORS
@@ -168,8 +171,6 @@ _FILTERS: tuple[tuple[str, RejectReason], ...] = (
 )
 _PERP_503_REFUSED = ("Service Unavailable", "Internal error; unable to process your request")
 _BANNED_UNTIL = re.compile(r"banned until ([0-9]{13})(?![0-9])", re.ASCII)
-_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-_SECONDS = re.compile(r"[0-9]{1,7}", re.ASCII)
 
 
 class _Body(msgspec.Struct, gc=False):
@@ -178,11 +179,6 @@ class _Body(msgspec.Struct, gc=False):
 
 
 _DECODER = msgspec.json.Decoder(_Body)
-
-
-def clean(text: str) -> str:
-    """Return a venue's text fit for a log: control characters replaced, cut to 300 characters."""
-    return _UNPRINTABLE.sub(" ", text[:300]).strip()
 
 
 def classify(
@@ -268,14 +264,3 @@ def error_in(product: Product, status: int, body: bytes, retry_after: str | None
     except DECODE_ERRORS:
         return None
     return classify(product, status, error.code, error.msg, retry_after_ms(retry_after))
-
-
-def retry_after_ms(text: str | None) -> int | None:
-    """Return a Retry-After header (whole seconds) in milliseconds; ``None`` for any other form."""
-    return int(text) * 1000 if text is not None and _SECONDS.fullmatch(text.strip()) else None
-
-
-def undecodable(status: int, why: object) -> VenueError:
-    """Return the value for an answer that cannot be understood: nothing is proven."""
-    text = clean(f"undecodable answer: {why}")
-    return VenueError(f"http:{status}", text, Outcome.UNKNOWN, RejectReason.OTHER, Retry.READ)

@@ -15,15 +15,15 @@ from typing import TypeVar
 import msgspec
 
 from engine.model.account import Balance, Position
+from engine.model.answers import decoded
 from engine.model.errors import ProtocolViolation
 from engine.model.instrument import Instrument, Product
 from engine.model.market import Side
-from engine.model.orders import ExecutionReport, Fill, OrderState, VenueError
+from engine.model.orders import ExecutionReport, Fill, VenueError, fill_alone
 from engine.venues.bitmart.endpoints import VENUE
-from engine.venues.bitmart.errors import decode_error, error_in, undecodable
+from engine.venues.bitmart.errors import refusal_in
 from engine.venues.bitmart.frames import SIDES
 from engine.venues.bitmart.numbers import (
-    DECODE_ERRORS,
     decimal,
     identifier,
     optional_decimal,
@@ -148,15 +148,7 @@ _MODE = msgspec.json.Decoder(_ModeAnswer)
 def _answer(
     status: int, body: bytes, retry_after: str | None, decode: Callable[[bytes], _Value]
 ) -> _Value | VenueError:
-    if status != 200:
-        return decode_error(status, body, retry_after)
-    error = error_in(status, body, retry_after)
-    if error is not None:
-        return error
-    try:
-        return decode(body)
-    except (*DECODE_ERRORS, ProtocolViolation) as why:
-        return undecodable(status, why)
+    return decoded(status, body, refusal_in(status, body, retry_after), decode)
 
 
 def asset_balance(row: Asset) -> Balance:
@@ -337,21 +329,7 @@ def _report(
         is_maker=fee[2],
         venue_utc_ns=stamp_ns,
     )
-    return ExecutionReport(
-        venue=VENUE,
-        universal=instrument.universal,
-        client_order_id=client_order_id,
-        venue_order_id=order_id,
-        side=side,
-        state=OrderState.WORKING,
-        price=0,
-        qty=0,
-        cum_qty=None,
-        fill=fill,
-        reason=None,
-        venue_utc_ns=stamp_ns,
-        recv_mono_ns=0,
-    )
+    return fill_alone(instrument, client_order_id, order_id, side, fill)
 
 
 def decode_mode(status: int, body: bytes, retry_after: str | None = None) -> str | VenueError:

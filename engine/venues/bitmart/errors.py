@@ -12,10 +12,11 @@ spot and futures v2, "Error Code", "WebSocket - Error code", seen 2026-11.
 
 from __future__ import annotations
 
-import re
-
 import msgspec
 
+from engine.model.answers import clean as clean
+from engine.model.answers import retry_after_ms as retry_after_ms
+from engine.model.answers import undecodable as undecodable
 from engine.model.orders import Outcome, RejectReason, Retry, VenueError
 from engine.venues.bitmart.endpoints import BAN_PAUSE_MS, RATE_PAUSE_MS
 from engine.venues.bitmart.numbers import DECODE_ERRORS
@@ -97,9 +98,6 @@ _KEPT_AT_5XX = frozenset(("30013", "30017", "30018"))
 
 _PAUSES_MS = {"30013": RATE_PAUSE_MS, "30017": BAN_PAUSE_MS, "30016": BAN_PAUSE_MS}
 
-_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-_SECONDS = re.compile(r"[0-9]{1,7}", re.ASCII)
-
 
 class _Body(msgspec.Struct, gc=False):
     code: int | str
@@ -108,11 +106,6 @@ class _Body(msgspec.Struct, gc=False):
 
 
 _BODY = msgspec.json.Decoder(_Body)
-
-
-def clean(text: str) -> str:
-    """Return a venue's text fit for a log: control characters replaced, cut to 300 characters."""
-    return _UNPRINTABLE.sub(" ", text[:300]).strip()
 
 
 def classify(status: int, code: str, message: str, retry_after_ms: int | None = None) -> VenueError:
@@ -182,12 +175,8 @@ def error_in(status: int, body: bytes, retry_after: str | None = None) -> VenueE
     return classify(status, code, answer.message or answer.msg or "", retry_after_ms(retry_after))
 
 
-def retry_after_ms(text: str | None) -> int | None:
-    """Return a Retry-After header (whole seconds) in milliseconds; ``None`` for any other form."""
-    return int(text) * 1000 if text is not None and _SECONDS.fullmatch(text.strip()) else None
-
-
-def undecodable(status: int, why: object) -> VenueError:
-    """Return the value for an answer that cannot be understood: nothing is proven."""
-    text = clean(f"undecodable answer: {why}")
-    return VenueError(f"http:{status}", text, Outcome.UNKNOWN, RejectReason.OTHER, Retry.READ)
+def refusal_in(status: int, body: bytes, retry_after: str | None = None) -> VenueError | None:
+    """Return what an answer refuses with, by its status or in its body; ``None`` where it does not."""
+    if status != 200:
+        return decode_error(status, body, retry_after)
+    return error_in(status, body, retry_after)

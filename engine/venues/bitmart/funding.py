@@ -104,7 +104,7 @@ class BitmartFunding:
         self, question: FundingQuestion, status: int, body: bytes, retry_after: str | None = None
     ) -> list[FundingTerms] | VenueError:
         """Return what the contract list says of each contract."""
-        refusal = _refusal(status, body, retry_after)
+        refusal = errors.refusal_in(status, body, retry_after)
         if refusal is not None:
             return refusal
         wanted = {each.symbol: each for each in question.instruments}
@@ -127,7 +127,7 @@ class BitmartFunding:
         self, instrument: Instrument, status: int, body: bytes, retry_after: str | None = None
     ) -> list[SettledRate] | VenueError:
         """Return settled rates; no list at all is an empty one."""
-        refusal = _refusal(status, body, retry_after)
+        refusal = errors.refusal_in(status, body, retry_after)
         if refusal is not None:
             return refusal
         try:
@@ -156,9 +156,3 @@ def _terms(instrument: Instrument, row: _Contract) -> FundingTerms:
         next_funding_utc_ns=optional_time_ns(row.funding_time),
         open_interest=None if interest is None else interest * instrument.contract_size,
     )
-
-
-def _refusal(status: int, body: bytes, retry_after: str | None) -> VenueError | None:
-    if status != 200:
-        return errors.decode_error(status, body, retry_after)
-    return errors.error_in(status, body, retry_after)

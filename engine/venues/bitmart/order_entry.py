@@ -38,10 +38,11 @@ from engine.model.orders import (
     Retry,
     TimeInForce,
     VenueError,
+    acknowledged,
     refuse_impossible,
 )
 from engine.venues.bitmart.endpoints import FUTURES_ORDERS_PAGE, SPOT_ORDERS_PAGE
-from engine.venues.bitmart.errors import decode_error, error_in, undecodable
+from engine.venues.bitmart.errors import error_in, refusal_in, undecodable
 from engine.venues.bitmart.frames import SIDES
 from engine.venues.bitmart.numbers import (
     DECODE_ERRORS,
@@ -350,16 +351,8 @@ def futures_ack(row: FuturesOrder, instrument: Instrument) -> OrderAck:
 
 def _accepted(answer: _Placed) -> OrderAck:
     """Return an acknowledgement: accepted, and nothing later. A cancel's names no order."""
-    return OrderAck(
-        client_order_id=str(answer.client_order_id),
-        venue_order_id=identifier(answer.order_id) if answer.order_id != "" else "",
-        state=OrderState.WORKING,
-        price=0,
-        qty=0,
-        cum_qty=0,
-        cum_quote=None,
-        side=None,
-        venue_utc_ns=None,
+    return acknowledged(
+        str(answer.client_order_id), identifier(answer.order_id) if answer.order_id != "" else "", None
     )
 
 
@@ -367,11 +360,9 @@ def decode_order(
     instrument: Instrument, status: int, body: bytes, retry_after: str | None = None
 ) -> OrderAck | VenueError:
     """Decode the answer to a place, amend, cancel or query of one order; never raises."""
-    if status != 200:
-        return decode_error(status, body, retry_after)
-    error = error_in(status, body, retry_after)
-    if error is not None:
-        return error
+    refusal = refusal_in(status, body, retry_after)
+    if refusal is not None:
+        return refusal
     try:
         data = _ANSWER.decode(body).data
         if bytes(data).startswith(b"["):
@@ -449,11 +440,9 @@ def decode_orders(
     Orders of instruments that are not known are left out. A full page may hide others: it is an UNKNOWN
     VenueError, never half a list.
     """
-    if status != 200:
-        return decode_error(status, body, retry_after)
-    error = error_in(status, body, retry_after)
-    if error is not None:
-        return error
+    refusal = refusal_in(status, body, retry_after)
+    if refusal is not None:
+        return refusal
     try:
         data = _ANSWER.decode(body).data
         if not bytes(data).startswith(b"["):

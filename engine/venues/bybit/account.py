@@ -18,11 +18,12 @@ from urllib.parse import quote
 import msgspec
 
 from engine.model.account import Balance, Position
+from engine.model.answers import decoded
 from engine.model.errors import ProtocolViolation
 from engine.model.instrument import Instrument, Product
 from engine.model.orders import ExecutionReport, VenueError
 from engine.venues.bybit.endpoints import SETTLE_COINS
-from engine.venues.bybit.errors import decode_error, error_in, undecodable
+from engine.venues.bybit.errors import refusal_in
 from engine.venues.bybit.numbers import DECODE_ERRORS, MS, Id, Millis, time_ns
 from engine.venues.bybit.user_data import (
     FILL_TYPES,
@@ -106,15 +107,7 @@ _ENCODED = re.compile(r"(?:[A-Za-z0-9._~-]|%[0-9A-Fa-f]{2})+", re.ASCII)
 def _answer(
     status: int, body: bytes, retry_after: str | None, decode: Callable[[bytes], _Value]
 ) -> _Value | VenueError:
-    if status != 200:
-        return decode_error(status, body, retry_after)
-    error = error_in(status, body, retry_after)
-    if error is not None:
-        return error
-    try:
-        return decode(body)
-    except (*DECODE_ERRORS, ProtocolViolation) as why:
-        return undecodable(status, why)
+    return decoded(status, body, refusal_in(status, body, retry_after), decode)
 
 
 # ------------------------------------------------------------------------------------------- paging

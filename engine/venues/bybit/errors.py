@@ -15,10 +15,11 @@ Source: Bybit v5 API docs, "Error Codes", "Rate Limit", "Websocket Trade Guideli
 
 from __future__ import annotations
 
-import re
-
 import msgspec
 
+from engine.model.answers import clean as clean
+from engine.model.answers import retry_after_ms as retry_after_ms
+from engine.model.answers import undecodable as undecodable
 from engine.model.orders import Outcome, RejectReason, Retry, VenueError
 from engine.venues.bybit.endpoints import IP_BAN_MS, RATE_WAIT_MS
 from engine.venues.bybit.numbers import DECODE_ERRORS
@@ -79,8 +80,6 @@ _TEXTS: dict[int, tuple[tuple[str, RejectReason], ...]] = {
 }
 """Codes that stand for several refusals, told apart by a word of the venue's text; the first that fits."""
 
-_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-_SECONDS = re.compile(r"[0-9]{1,7}", re.ASCII)
 _BAN_TEXT = "access too frequent"
 
 
@@ -90,11 +89,6 @@ class _Body(msgspec.Struct, gc=False):
 
 
 _BODY = msgspec.json.Decoder(_Body)
-
-
-def clean(text: str) -> str:
-    """Return a venue's text fit for a log: control characters replaced, cut to 300 characters."""
-    return _UNPRINTABLE.sub(" ", text[:300]).strip()
 
 
 def classify(status: int, code: int, message: str, retry_after_ms: int | None = None) -> VenueError:
@@ -177,17 +171,13 @@ def error_in(status: int, body: bytes, retry_after: str | None = None) -> VenueE
     return classify(status, answer.retCode, answer.retMsg, retry_after_ms(retry_after))
 
 
-def retry_after_ms(text: str | None) -> int | None:
-    """Return a Retry-After header (whole seconds) in milliseconds; ``None`` for any other form."""
-    return int(text) * 1000 if text is not None and _SECONDS.fullmatch(text.strip()) else None
-
-
 def not_found() -> VenueError:
     """Return what an empty list says to a query: the venue knows no such order."""
     return VenueError("empty", "no such order", _NO, _R.UNKNOWN_ORDER, _READ)
 
 
-def undecodable(status: int, why: object) -> VenueError:
-    """Return the value for an answer that cannot be understood: nothing is proven."""
-    text = clean(f"undecodable answer: {why}")
-    return VenueError(f"http:{status}", text, Outcome.UNKNOWN, RejectReason.OTHER, Retry.READ)
+def refusal_in(status: int, body: bytes, retry_after: str | None = None) -> VenueError | None:
+    """Return what an answer refuses with, by its status or in its body; ``None`` where it does not."""
+    if status != 200:
+        return decode_error(status, body, retry_after)
+    return error_in(status, body, retry_after)

@@ -103,7 +103,7 @@ class BybitFunding:
         self, question: FundingQuestion, status: int, body: bytes, retry_after: str | None = None
     ) -> list[FundingTerms] | VenueError:
         """Return the interval of each contract of one page."""
-        refusal = _refusal(status, body, retry_after)
+        refusal = errors.refusal_in(status, body, retry_after)
         if refusal is not None:
             return refusal
         wanted = {each.symbol: each for each in question.instruments}
@@ -131,7 +131,7 @@ class BybitFunding:
         self, instrument: Instrument, status: int, body: bytes, retry_after: str | None = None
     ) -> list[SettledRate] | VenueError:
         """Return settled rates."""
-        refusal = _refusal(status, body, retry_after)
+        refusal = errors.refusal_in(status, body, retry_after)
         if refusal is not None:
             return refusal
         try:
@@ -148,9 +148,3 @@ class BybitFunding:
             )
         except (*DECODE_ERRORS, ProtocolViolation) as error:
             raise ProtocolViolation(f"settled rates: {error}", body) from None
-
-
-def _refusal(status: int, body: bytes, retry_after: str | None) -> VenueError | None:
-    if status != 200:
-        return errors.decode_error(status, body, retry_after)
-    return errors.error_in(status, body, retry_after)

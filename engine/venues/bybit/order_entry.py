@@ -32,10 +32,11 @@ from engine.model.orders import (
     OrderType,
     TimeInForce,
     VenueError,
+    acknowledged,
     refuse_impossible,
 )
 from engine.venues.bybit.endpoints import CATEGORIES
-from engine.venues.bybit.errors import decode_error, error_in, not_found, undecodable
+from engine.venues.bybit.errors import not_found, refusal_in, undecodable
 from engine.venues.bybit.frames import SIDES
 from engine.venues.bybit.numbers import (
     DECODE_ERRORS,
@@ -297,28 +298,16 @@ def _venue_id(text: str) -> str:
 
 def accepted(ids: Accepted, time_ms: int) -> OrderAck:
     """Return an acknowledgement: accepted, and nothing later; raises ProtocolViolation."""
-    return OrderAck(
-        client_order_id=ids.orderLinkId,
-        venue_order_id=_venue_id(ids.orderId),
-        state=OrderState.WORKING,
-        price=0,
-        qty=0,
-        cum_qty=0,
-        cum_quote=None,
-        side=None,
-        venue_utc_ns=time_ms * MS if time_ms else None,
-    )
+    return acknowledged(ids.orderLinkId, _venue_id(ids.orderId), time_ms * MS if time_ms else None)
 
 
 def decode_order(
     product: Product, instrument: Instrument, status: int, body: bytes, retry_after: str | None = None
 ) -> OrderAck | VenueError:
     """Decode the answer to a place, amend, cancel or query over REST; never raises."""
-    if status != 200:
-        return decode_error(status, body, retry_after)
-    error = error_in(status, body, retry_after)
-    if error is not None:
-        return error
+    refusal = refusal_in(status, body, retry_after)
+    if refusal is not None:
+        return refusal
     try:
         answer = _ANSWER.decode(body)
         result = _RESULT.decode(answer.result)
@@ -350,11 +339,9 @@ def decode_orders(
 
     Orders of instruments that are not known (dated futures, say) are left out.
     """
-    if status != 200:
-        return decode_error(status, body, retry_after)
-    error = error_in(status, body, retry_after)
-    if error is not None:
-        return error
+    refusal = refusal_in(status, body, retry_after)
+    if refusal is not None:
+        return refusal
     try:
         answer = _ANSWER.decode(body)
         result = _RESULT.decode(answer.result)

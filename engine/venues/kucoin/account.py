@@ -8,22 +8,19 @@ History" (spot HF, futures), "Get Account Mode", "Get Position Mode", seen 2026-
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from decimal import Decimal
-from typing import TypeVar
 
 import msgspec
 
 from engine.model.account import Balance, Position
 from engine.model.errors import ProtocolViolation
 from engine.model.instrument import Instrument, Product
-from engine.model.orders import ExecutionReport, Fill, OrderState, VenueError
+from engine.model.orders import ExecutionReport, Fill, VenueError, fill_alone
 from engine.venues.kucoin.endpoints import FILLS_PAGE, VENUE
-from engine.venues.kucoin.errors import decode_error, error_in, undecodable
+from engine.venues.kucoin.errors import decoded_data
 from engine.venues.kucoin.frames import SIDES
 from engine.venues.kucoin.instruments import universal_currency
 from engine.venues.kucoin.numbers import (
-    DECODE_ERRORS,
     Number,
     exact,
     number,
@@ -35,7 +32,6 @@ from engine.venues.kucoin.numbers import (
 
 ZERO = Decimal(0)
 HEDGE_MODE = "the account is in hedge position mode; switch it to one-way mode"
-_Value = TypeVar("_Value")
 
 
 class _Account(msgspec.Struct, gc=False):
@@ -96,34 +92,11 @@ class _Mode(msgspec.Struct, gc=False):
     positionMode: int | str | None = None  # noqa: N815
 
 
-class _Data(msgspec.Struct, gc=False):
-    data: msgspec.Raw = msgspec.Raw(b"null")
-
-
-_DATA = msgspec.json.Decoder(_Data)
 _ACCOUNTS = msgspec.json.Decoder(list[_Account])
 _OVERVIEW = msgspec.json.Decoder(_Overview)
 _POSITIONS = msgspec.json.Decoder(list[PositionRow])
 _FILLS = msgspec.json.Decoder(_Fills)
 _MODE = msgspec.json.Decoder(_Mode)
-
-
-def _answer(
-    product: Product,
-    status: int,
-    body: bytes,
-    retry_after: str | None,
-    decode: Callable[[msgspec.Raw], _Value],
-) -> _Value | VenueError:
-    if status != 200:
-        return decode_error(product, status, body, retry_after)
-    error = error_in(product, status, body, retry_after)
-    if error is not None:
-        return error
-    try:
-        return decode(_DATA.decode(body).data)
-    except (*DECODE_ERRORS, ProtocolViolation) as why:
-        return undecodable(status, why)
 
 
 def wallet(currency: str, wallet_total: Number, available: Number, venue_utc_ns: int | None) -> Balance:
@@ -153,7 +126,7 @@ def decode_balances(
         total = exact(row.accountEquity) - exact(row.unrealisedPNL)
         return [wallet(row.currency, total, row.availableBalance, None)]
 
-    return _answer(product, status, body, retry_after, spot if product is Product.SPOT else futures)
+    return decoded_data(product, status, body, retry_after, spot if product is Product.SPOT else futures)
 
 
 def contract_position(row: PositionRow, instrument: Instrument) -> Position:
@@ -195,7 +168,7 @@ def decode_positions(
         rows = _POSITIONS.decode(data)
         return [contract_position(row, known[row.symbol]) for row in rows if row.symbol in known]
 
-    return _answer(Product.PERP, status, body, retry_after, decode)
+    return decoded_data(Product.PERP, status, body, retry_after, decode)
 
 
 def decode_fills(
@@ -210,7 +183,7 @@ def decode_fills(
         rows.sort(key=lambda row: number(row.tradeId))
         return [_fill_report(instrument, row) for row in rows]
 
-    return _answer(instrument.product, status, body, retry_after, decode)
+    return decoded_data(instrument.product, status, body, retry_after, decode)
 
 
 def _fill_report(instrument: Instrument, row: _Fill) -> ExecutionReport:
@@ -229,21 +202,7 @@ def _fill_report(instrument: Instrument, row: _Fill) -> ExecutionReport:
         is_maker={"maker": True, "taker": False}.get(row.liquidity),
         venue_utc_ns=stamp,
     )
-    return ExecutionReport(
-        venue=VENUE,
-        universal=instrument.universal,
-        client_order_id="",
-        venue_order_id=row.orderId,
-        side=side,
-        state=OrderState.WORKING,
-        price=0,
-        qty=0,
-        cum_qty=None,
-        fill=fill,
-        reason=None,
-        venue_utc_ns=stamp,
-        recv_mono_ns=0,
-    )
+    return fill_alone(instrument, "", row.orderId, side, fill)
 
 
 def decode_settings(
@@ -266,4 +225,4 @@ def decode_settings(
             raise ProtocolViolation("no position mode")
         return "" if str(mode.positionMode) == "0" else HEDGE_MODE
 
-    return _answer(product, status, body, retry_after, decode)
+    return decoded_data(product, status, body, retry_after, decode)

@@ -15,9 +15,15 @@ neighbouring endpoints as ccxt 4.5.90 lists them.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from typing import TypeVar
 
 import msgspec
 
+from engine.model.answers import clean as clean
+from engine.model.answers import decoded
+from engine.model.answers import retry_after_ms as retry_after_ms
+from engine.model.answers import undecodable as undecodable
 from engine.model.instrument import Product
 from engine.model.orders import Outcome, RejectReason, Retry, VenueError
 from engine.venues.kucoin.numbers import DECODE_ERRORS
@@ -106,9 +112,6 @@ be followed by another attempt at once."""
 _ORDER_CHECKS = re.compile(r"[346][0-9]{5}", re.ASCII)
 """Codes that a gateway or a risk check gives before an order exists, listed above or not."""
 
-_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-_SECONDS = re.compile(r"[0-9]{1,7}", re.ASCII)
-
 
 class _Body(msgspec.Struct, gc=False):
     code: str | int
@@ -117,11 +120,6 @@ class _Body(msgspec.Struct, gc=False):
 
 
 _BODY = msgspec.json.Decoder(_Body)
-
-
-def clean(text: str) -> str:
-    """Return a venue's text fit for a log: control characters replaced, cut to 300 characters."""
-    return _UNPRINTABLE.sub(" ", text[:300]).strip()
 
 
 def classify(
@@ -193,12 +191,30 @@ def error_in(product: Product, status: int, body: bytes, retry_after: str | None
     return classify(product, status, code, text, retry_after_ms(retry_after))
 
 
-def retry_after_ms(text: str | None) -> int | None:
-    """Return a Retry-After header (whole seconds) in milliseconds; ``None`` for any other form."""
-    return int(text) * 1000 if text is not None and _SECONDS.fullmatch(text.strip()) else None
+def refusal_in(
+    product: Product, status: int, body: bytes, retry_after: str | None = None
+) -> VenueError | None:
+    """Return what an answer refuses with, by its status or in its body; ``None`` where it does not."""
+    if status != 200:
+        return decode_error(product, status, body, retry_after)
+    return error_in(product, status, body, retry_after)
 
 
-def undecodable(status: int, why: object) -> VenueError:
-    """Return the value for an answer that cannot be understood: nothing is proven."""
-    text = clean(f"undecodable answer: {why}")
-    return VenueError(f"http:{status}", text, Outcome.UNKNOWN, RejectReason.OTHER, Retry.READ)
+class _Data(msgspec.Struct, gc=False):
+    data: msgspec.Raw = msgspec.Raw(b"null")
+
+
+_DATA = msgspec.json.Decoder(_Data)
+_Value = TypeVar("_Value")
+
+
+def decoded_data(
+    product: Product,
+    status: int,
+    body: bytes,
+    retry_after: str | None,
+    decode: Callable[[msgspec.Raw], _Value],
+) -> _Value | VenueError:
+    """Return what ``decode`` makes of an answer's data, or why there is none; never raises."""
+    refusal = refusal_in(product, status, body, retry_after)
+    return decoded(status, body, refusal, lambda whole: decode(_DATA.decode(whole).data))

@@ -103,7 +103,7 @@ class KucoinFunding:
         self, question: FundingQuestion, status: int, body: bytes, retry_after: str | None = None
     ) -> list[FundingTerms] | VenueError:
         """Return what the contract list says of each contract."""
-        refusal = _refusal(status, body, retry_after)
+        refusal = errors.refusal_in(Product.PERP, status, body, retry_after)
         if refusal is not None:
             return refusal
         wanted = {each.symbol: each for each in question.instruments}
@@ -131,7 +131,7 @@ class KucoinFunding:
         self, instrument: Instrument, status: int, body: bytes, retry_after: str | None = None
     ) -> list[SettledRate] | VenueError:
         """Return settled rates; no list at all is an empty one."""
-        refusal = _refusal(status, body, retry_after)
+        refusal = errors.refusal_in(Product.PERP, status, body, retry_after)
         if refusal is not None:
             return refusal
         try:
@@ -161,9 +161,3 @@ def _terms(instrument: Instrument, row: _Contract) -> FundingTerms:
         last_settled_rate=rate(row.lastTimeFundingRate),
         open_interest=None if interest is None else interest * instrument.contract_size,
     )
-
-
-def _refusal(status: int, body: bytes, retry_after: str | None) -> VenueError | None:
-    if status != 200:
-        return errors.decode_error(Product.PERP, status, body, retry_after)
-    return errors.error_in(Product.PERP, status, body, retry_after)

@@ -23,7 +23,7 @@ from engine.model.orders import VenueError
 from engine.model.wire import Heartbeat
 from engine.venues.base import Dial
 from engine.venues.kucoin.endpoints import CLASSIC_RULES
-from engine.venues.kucoin.errors import decode_error, error_in, undecodable
+from engine.venues.kucoin.errors import refusal_in, undecodable
 from engine.venues.kucoin.numbers import DECODE_ERRORS
 
 PUBLIC_TARGET = "/api/v1/bullet-public"
@@ -65,11 +65,9 @@ def decode_token(
         connect_id: what the welcome shall repeat.
         address: where to connect if the answer names no server ("": that is an error).
     """
-    if status != 200:
-        return decode_error(product, status, body, retry_after)
-    error = error_in(product, status, body, retry_after)
-    if error is not None:
-        return error
+    refusal = refusal_in(product, status, body, retry_after)
+    if refusal is not None:
+        return refusal
     try:
         data = _ANSWER.decode(body).data
         servers = data.instanceServers or ([_Server(address)] if address else [])

@@ -34,10 +34,11 @@ from engine.model.orders import (
     Retry,
     TimeInForce,
     VenueError,
+    acknowledged,
     refuse_impossible,
 )
 from engine.venues.kucoin.endpoints import REST_BUDGETS
-from engine.venues.kucoin.errors import OK, classify, decode_error, error_in, undecodable
+from engine.venues.kucoin.errors import OK, classify, refusal_in, undecodable
 from engine.venues.kucoin.frames import SIDES
 from engine.venues.kucoin.numbers import (
     DECODE_ERRORS,
@@ -335,28 +336,16 @@ def _accepted(data: _Accepted, venue_utc_ns: int | None = None) -> OrderAck | Ve
         order_id = data.cancelledOrderIds[0]
     if not order_id and not data.clientOid:
         raise ProtocolViolation("neither an order nor an acknowledgement")
-    return OrderAck(
-        client_order_id=data.clientOid or "",
-        venue_order_id=proven_venue_id(order_id) if order_id else "",
-        state=OrderState.WORKING,
-        price=0,
-        qty=0,
-        cum_qty=0,
-        cum_quote=None,
-        side=None,
-        venue_utc_ns=venue_utc_ns,
-    )
+    return acknowledged(data.clientOid or "", proven_venue_id(order_id) if order_id else "", venue_utc_ns)
 
 
 def decode_order(
     instrument: Instrument, status: int, body: bytes, retry_after: str | None = None
 ) -> OrderAck | VenueError:
     """Decode the answer to a place, cancel or query over REST; never raises."""
-    if status != 200:
-        return decode_error(instrument.product, status, body, retry_after)
-    error = error_in(instrument.product, status, body, retry_after)
-    if error is not None:
-        return error
+    refusal = refusal_in(instrument.product, status, body, retry_after)
+    if refusal is not None:
+        return refusal
     try:
         data = _ANSWER.decode(body).data
         accepted = _ACCEPTED.decode(data)
@@ -379,11 +368,9 @@ def decode_orders(
     A page of several is decoded like a whole: :func:`next_page` tells what follows. A cancel-all names at
     most ids: the list is then empty, and the cancels arrive as reports.
     """
-    if status != 200:
-        return decode_error(product, status, body, retry_after)
-    error = error_in(product, status, body, retry_after)
-    if error is not None:
-        return error
+    refusal = refusal_in(product, status, body, retry_after)
+    if refusal is not None:
+        return refusal
     try:
         data = _ANSWER.decode(body).data
         if bytes(data) == b'"success"':

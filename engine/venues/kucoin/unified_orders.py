@@ -15,9 +15,7 @@ List", "Get Trade History", "Get Account", "Get Position List", seen 2026-08; ku
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from decimal import Decimal
-from typing import TypeVar
 
 import msgspec
 
@@ -32,13 +30,14 @@ from engine.model.orders import (
     OrderState,
     OrderType,
     VenueError,
+    acknowledged,
+    fill_alone,
 )
 from engine.venues.kucoin.endpoints import FILLS_PAGE, TRADE_TYPES, VENUE
-from engine.venues.kucoin.errors import decode_error, error_in, undecodable
+from engine.venues.kucoin.errors import decoded_data
 from engine.venues.kucoin.frames import SIDES, Stamp
 from engine.venues.kucoin.instruments import universal_currency
 from engine.venues.kucoin.numbers import (
-    DECODE_ERRORS,
     Number,
     exact,
     loose_number,
@@ -71,9 +70,6 @@ _STATES = {
     6: OrderState.CANCELLED,
 }
 """Waiting for a trigger, pending, live, filled, partly filled, cancelled, partly filled then cancelled."""
-_Value = TypeVar("_Value")
-
-
 # ----------------------------------------------------------------------------------------- requests
 
 
@@ -193,11 +189,6 @@ class _Mode(msgspec.Struct, gc=False):
     selfAccountMode: str = "not told"  # noqa: N815
 
 
-class _Data(msgspec.Struct, gc=False):
-    data: msgspec.Raw = msgspec.Raw(b"null")
-
-
-_DATA = msgspec.json.Decoder(_Data)
 _ACCEPTED = msgspec.json.Decoder(_Accepted)
 _ROW = msgspec.json.Decoder(_Row)
 _PAGE = msgspec.json.Decoder(_Page)
@@ -205,25 +196,6 @@ _EXECUTION = msgspec.json.Decoder(_Execution)
 _ACCOUNTS = msgspec.json.Decoder(_Accounts)
 _POSITIONS = msgspec.json.Decoder(list[_PositionRow])
 _MODE = msgspec.json.Decoder(_Mode)
-
-
-def answer(
-    product: Product,
-    status: int,
-    body: bytes,
-    retry_after: str | None,
-    decode: Callable[[msgspec.Raw], _Value],
-) -> _Value | VenueError:
-    """Return what ``decode`` makes of an answer's data, or why there is none; never raises."""
-    if status != 200:
-        return decode_error(product, status, body, retry_after)
-    error = error_in(product, status, body, retry_after)
-    if error is not None:
-        return error
-    try:
-        return decode(_DATA.decode(body).data)
-    except (*DECODE_ERRORS, ProtocolViolation) as why:
-        return undecodable(status, why)
 
 
 def state_of(status: int, order_type: str, time_in_force: str | None) -> OrderState:
@@ -241,16 +213,8 @@ def accepted(data: msgspec.Raw) -> OrderAck:
     row = _ACCEPTED.decode(data)
     if not row.orderId and not row.clientOid:
         raise ProtocolViolation("neither an order nor an acknowledgement")
-    return OrderAck(
-        client_order_id=row.clientOid or "",
-        venue_order_id=proven_venue_id(row.orderId) if row.orderId else "",
-        state=OrderState.WORKING,
-        price=0,
-        qty=0,
-        cum_qty=0,
-        cum_quote=None,
-        side=None,
-        venue_utc_ns=optional_time_ns(row.ts),
+    return acknowledged(
+        row.clientOid or "", proven_venue_id(row.orderId) if row.orderId else "", optional_time_ns(row.ts)
     )
 
 
@@ -291,7 +255,7 @@ def decode_order(
             raise ProtocolViolation(f"the answer is not about {instrument.symbol!r}")
         return ack
 
-    return answer(instrument.product, status, body, retry_after, decode)
+    return decoded_data(instrument.product, status, body, retry_after, decode)
 
 
 def decode_orders(
@@ -310,7 +274,7 @@ def decode_orders(
         acks = [ack_of(row, known) for row in page.items]
         return [ack for ack in acks if ack is not None]
 
-    return answer(product, status, body, retry_after, decode)
+    return decoded_data(product, status, body, retry_after, decode)
 
 
 def decode_fills(
@@ -325,7 +289,7 @@ def decode_fills(
         rows.sort(key=lambda row: number(row.tradeId))
         return [_fill_report(row, instrument) for row in rows]
 
-    return answer(instrument.product, status, body, retry_after, decode)
+    return decoded_data(instrument.product, status, body, retry_after, decode)
 
 
 def _fill_report(row: _Execution, instrument: Instrument) -> ExecutionReport:
@@ -350,21 +314,7 @@ def fill_report(
     taken = SIDES.get(side)
     if taken is None or fill.qty <= 0 or fill.price <= 0:
         raise ProtocolViolation(f"fill {fill.trade_id[:40]!r} of {instrument.symbol} is no fill")
-    return ExecutionReport(
-        venue=VENUE,
-        universal=instrument.universal,
-        client_order_id=client_order_id,
-        venue_order_id=venue_order_id,
-        side=taken,
-        state=OrderState.WORKING,
-        price=0,
-        qty=0,
-        cum_qty=None,
-        fill=fill,
-        reason=None,
-        venue_utc_ns=fill.venue_utc_ns,
-        recv_mono_ns=mono_ns,
-    )
+    return fill_alone(instrument, client_order_id, venue_order_id, taken, fill, mono_ns)
 
 
 def decode_balances(
@@ -381,7 +331,7 @@ def decode_balances(
             for row in account.currencies
         ]
 
-    return answer(product, status, body, retry_after, decode)
+    return decoded_data(product, status, body, retry_after, decode)
 
 
 def balance(
@@ -408,7 +358,7 @@ def decode_positions(
             if row.symbol in known
         ]  # fmt: skip
 
-    return answer(Product.PERP, status, body, retry_after, decode)
+    return decoded_data(Product.PERP, status, body, retry_after, decode)
 
 
 def position(
@@ -448,4 +398,4 @@ def decode_settings(
             return ""
         return f'the account mode is {mode[:20]}, not UNIFIED: say account = "classic"'
 
-    return answer(product, status, body, retry_after, decode)
+    return decoded_data(product, status, body, retry_after, decode)

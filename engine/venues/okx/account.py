@@ -14,13 +14,13 @@ from typing import TypeVar
 import msgspec
 
 from engine.model.account import Balance, Position
+from engine.model.answers import decoded
 from engine.model.errors import ProtocolViolation
 from engine.model.instrument import Instrument, Product
-from engine.model.orders import ExecutionReport, Fill, OrderState, VenueError
-from engine.venues.okx.endpoints import VENUE
-from engine.venues.okx.errors import decode_error, error_in, undecodable
+from engine.model.orders import ExecutionReport, Fill, VenueError, fill_alone
+from engine.venues.okx.errors import refusal_in
 from engine.venues.okx.frames import SIDES
-from engine.venues.okx.numbers import DECODE_ERRORS, decimal, number, price_in, qty_in, time_ns
+from engine.venues.okx.numbers import decimal, number, price_in, qty_in, time_ns
 from engine.venues.okx.user_data import (
     HEDGE_MODE,
     AccountRow,
@@ -82,15 +82,7 @@ _CONFIGS = msgspec.json.Decoder(_Configs)
 def _answer(
     status: int, body: bytes, retry_after: str | None, decode: Callable[[bytes], _Value]
 ) -> _Value | VenueError:
-    if status != 200:
-        return decode_error(status, body, retry_after)
-    error = error_in(status, body, retry_after)
-    if error is not None:
-        return error
-    try:
-        return decode(body)
-    except (*DECODE_ERRORS, ProtocolViolation) as why:
-        return undecodable(status, why)
+    return decoded(status, body, refusal_in(status, body, retry_after), decode)
 
 
 def decode_balances(
@@ -148,21 +140,7 @@ def _fill_report(instrument: Instrument, row: _FillRow) -> ExecutionReport:
         is_maker={"M": True, "T": False}.get(row.execType),
         venue_utc_ns=stamp,
     )
-    return ExecutionReport(
-        venue=VENUE,
-        universal=instrument.universal,
-        client_order_id=row.clOrdId,
-        venue_order_id=row.ordId,
-        side=side,
-        state=OrderState.WORKING,
-        price=0,
-        qty=0,
-        cum_qty=None,
-        fill=fill,
-        reason=None,
-        venue_utc_ns=stamp,
-        recv_mono_ns=0,
-    )
+    return fill_alone(instrument, row.clOrdId, row.ordId, side, fill)
 
 
 class Settings(msgspec.Struct, frozen=True):

@@ -132,7 +132,7 @@ class OkxFunding:
         self, question: FundingQuestion, status: int, body: bytes, retry_after: str | None = None
     ) -> list[FundingTerms] | VenueError:
         """Return the running period of each swap, or the index price behind it."""
-        refusal = _refusal(status, body, retry_after)
+        refusal = errors.refusal_in(status, body, retry_after)
         if refusal is not None:
             return refusal
         try:
@@ -164,7 +164,7 @@ class OkxFunding:
         self, instrument: Instrument, status: int, body: bytes, retry_after: str | None = None
     ) -> list[SettledRate] | VenueError:
         """Return settled rates: the realised ones."""
-        refusal = _refusal(status, body, retry_after)
+        refusal = errors.refusal_in(status, body, retry_after)
         if refusal is not None:
             return refusal
         try:
@@ -189,9 +189,3 @@ def _terms(instrument: Instrument, row: _Period) -> FundingTerms:
         next_funding_utc_ns=time_ns(row.fundingTime) if row.fundingTime else None,
         last_settled_rate=optional_decimal(row.settFundingRate),
     )
-
-
-def _refusal(status: int, body: bytes, retry_after: str | None) -> VenueError | None:
-    if status != 200:
-        return errors.decode_error(status, body, retry_after)
-    return errors.error_in(status, body, retry_after)

@@ -31,10 +31,11 @@ from engine.model.orders import (
     OrderType,
     TimeInForce,
     VenueError,
+    acknowledged,
     refuse_impossible,
 )
 from engine.venues.okx.endpoints import ORDERS_PAGE
-from engine.venues.okx.errors import classify, decode_error, error_in, undecodable
+from engine.venues.okx.errors import classify, refusal_in, undecodable
 from engine.venues.okx.frames import SIDES
 from engine.venues.okx.numbers import (
     DECODE_ERRORS,
@@ -308,28 +309,16 @@ def _venue_id(text: str) -> str:
 
 def _accepted(item: _Item) -> OrderAck:
     """Return an acknowledgement: accepted, and nothing later."""
-    return OrderAck(
-        client_order_id=item.clOrdId,
-        venue_order_id=_venue_id(item.ordId),
-        state=OrderState.WORKING,
-        price=0,
-        qty=0,
-        cum_qty=0,
-        cum_quote=None,
-        side=None,
-        venue_utc_ns=time_ns(item.ts) if item.ts else None,
-    )
+    return acknowledged(item.clOrdId, _venue_id(item.ordId), time_ns(item.ts) if item.ts else None)
 
 
 def decode_order(
     instrument: Instrument, status: int, body: bytes, retry_after: str | None = None
 ) -> OrderAck | VenueError:
     """Decode the answer to a place, amend, cancel or query over REST; never raises."""
-    if status != 200:
-        return decode_error(status, body, retry_after)
-    error = error_in(status, body, retry_after)
-    if error is not None:
-        return error
+    refusal = refusal_in(status, body, retry_after)
+    if refusal is not None:
+        return refusal
     try:
         answer = _ANSWER.decode(body)
         if len(answer.data) != 1:
@@ -351,11 +340,9 @@ def decode_orders(
 
     A full page may hide others: it is an UNKNOWN VenueError, never half a list.
     """
-    if status != 200:
-        return decode_error(status, body, retry_after)
-    error = error_in(status, body, retry_after)
-    if error is not None:
-        return error
+    refusal = refusal_in(status, body, retry_after)
+    if refusal is not None:
+        return refusal
     try:
         rows = [_ROW.decode(raw) for raw in _ANSWER.decode(body).data]
         if len(rows) >= ORDERS_PAGE:
