@@ -32,6 +32,7 @@ from engine.supervisor.epoch import next_epoch
 from engine.supervisor.funding_answer import funding_answer
 from engine.supervisor.market_answers import symbols_answer, trades_answer
 from engine.supervisor.markets import Markets
+from engine.supervisor.questions import checked
 from engine.supervisor.systemd import ServiceManager
 from engine.supervisor.trading import TradingDesk
 from engine.supervisor.venue import VenueProduct
@@ -462,6 +463,7 @@ class Engine:
         Raises:
             UsageError, ConfigError, InstrumentUnknown, VenueNotUp: it cannot be answered; the text says why.
         """
+        arguments = checked(command, arguments)
         if command == "quotes":
             symbols = tuple(arguments.get("symbols", ()))
             exchange = arguments.get("exchange")
