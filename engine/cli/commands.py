@@ -15,7 +15,7 @@ import msgspec
 
 from engine import config as configuration
 from engine.cli import live, output
-from engine.cli.waiting import wait_for_books
+from engine.cli.waiting import wait_for_books, with_a_word
 from engine.config import Config
 from engine.model.errors import ConfigError, EngineError, UsageError
 from engine.model.instrument import Product
@@ -85,8 +85,13 @@ async def answering(
     path = Path(config.engine.control_socket)
     client = await ControlClient.connect(path) if config.engine.control_socket else None
     if client is not None:
+        serving = client
+
+        async def ask_it(command: str, timeout_s: float = 30.0, **arguments: Any) -> Any:
+            return await with_a_word(serving.ask(command, timeout_s, **arguments), is_quiet=options.json)
+
         try:
-            yield client.ask
+            yield ask_it
         finally:
             client.close()
         return
@@ -247,7 +252,7 @@ async def status(options: argparse.Namespace) -> int:
     if client is None:
         raise UsageError(f"no engine serves {path}; start one with: python -m engine run")
     try:
-        result = await client.ask("status", orders=options.orders)
+        result = await with_a_word(client.ask("status", orders=options.orders), is_quiet=options.json)
     finally:
         client.close()
     if options.json:

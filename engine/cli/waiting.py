@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Coroutine
+from typing import Any, TypeVar
 
 from rich.console import Console
 from rich.status import Status
 
 from engine.supervisor.engine import Engine
 from engine.supervisor.venue import VenueProduct
+
+T = TypeVar("T")
 
 SILENT_S = 2.0
 """Nobody is left without a word for longer."""
@@ -50,6 +54,18 @@ async def wait_for_books(engine: Engine, *, is_quiet: bool) -> None:
     finally:
         if status is not None:
             status.stop()
+
+
+async def with_a_word(answer: Coroutine[Any, Any, T], *, is_quiet: bool) -> T:
+    """Return the running engine's answer; say that it is waited for when it takes long."""
+    task = asyncio.ensure_future(answer)
+    try:
+        done, _ = await asyncio.wait({task}, timeout=SILENT_S)
+        if not done and not is_quiet:
+            print("waiting for the running engine to answer ...", file=sys.stderr, flush=True)
+        return await task
+    finally:
+        task.cancel()
 
 
 def is_hopeless(late: list[VenueProduct], venues: int, waited_s: float) -> bool:

@@ -162,11 +162,16 @@ def _is_own_user(connection: socket.socket) -> bool:
 
 
 async def is_served(path: Path) -> bool:
-    """Tell whether a process listens on the control socket ``path``."""
+    """Tell whether a process listens on the control socket ``path``.
+
+    Only a refused connection proves that none does: one that is stopped, or whose queue is full, still does.
+    """
     try:
         _, writer = await asyncio.wait_for(asyncio.open_unix_connection(str(path)), 2.0)
-    except (OSError, TimeoutError):
+    except (ConnectionRefusedError, FileNotFoundError):
         return False
+    except (OSError, TimeoutError):
+        return True
     writer.close()
     return True
 

@@ -67,3 +67,29 @@ async def test_who_is_waited_for_is_told_once_and_why(capsys: pytest.CaptureFixt
     assert captured.out == ""
     await waited(Venue("okx", error="HTTP 503 for the listing"), is_quiet=True)
     assert capsys.readouterr() == ("", "")
+
+
+async def test_a_running_engine_that_is_slow_to_answer_is_told_of(capsys: pytest.CaptureFixture[str]) -> None:
+    answered = asyncio.Event()
+
+    async def slow() -> str:
+        await answered.wait()
+        return "done"
+
+    task = asyncio.ensure_future(waiting.with_a_word(slow(), is_quiet=False))
+    told = ""
+    async with asyncio.timeout(20):
+        while not told:
+            await asyncio.sleep(0.005)
+            told = capsys.readouterr().err
+    assert told == "waiting for the running engine to answer ...\n"
+    answered.set()
+    assert await task == "done"
+
+
+async def test_what_is_answered_at_once_is_not_commented(capsys: pytest.CaptureFixture[str]) -> None:
+    async def quick() -> int:
+        return 7
+
+    assert await waiting.with_a_word(quick(), is_quiet=False) == 7
+    assert capsys.readouterr() == ("", "")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import json
 import os
 import socket
@@ -66,6 +67,22 @@ async def connect(served: Served) -> ControlClient:
 
 async def raw(served: Served) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     return await asyncio.open_unix_connection(str(served.path))
+
+
+async def test_a_frozen_engine_with_a_full_queue_keeps_its_socket(tmp_path: Path) -> None:
+    path = tmp_path / "control.sock"
+    with contextlib.ExitStack() as kept, socket.socket(socket.AF_UNIX) as frozen:
+        frozen.bind(str(path))
+        frozen.listen(0)
+        clients = [kept.enter_context(socket.socket(socket.AF_UNIX)) for _ in range(20)]
+        for client in clients:
+            client.setblocking(False)
+        refused = [client.connect_ex(str(path)) for client in clients]
+        assert refused[0] == 0
+        assert refused[-1] == errno.EAGAIN, "the queue is full"
+        with pytest.raises(ConfigError, match="another engine already serves"):
+            await Served(path).server.start()
+        assert path.exists(), "the frozen engine's socket was taken away"
 
 
 async def test_only_the_owner_may_use_it(served: Served) -> None:
