@@ -30,6 +30,7 @@ from engine.venues.base import (
     Handshake,
     MarketDataAdapter,
     PlannedShutdown,
+    VenueTime,
     Welcome,
 )
 
@@ -43,6 +44,8 @@ class MarketTaps(msgspec.Struct):
     on_trade: Callable[[Trade], None]
     on_top: Callable[[TopOfBook], None]
     on_funding: Callable[[FundingUpdate], None]
+    on_time: Callable[[int, int, int, int], object] = lambda *_: None
+    """Told (ping sent, answer received, the venue's time, its tick): a round trip over the stream."""
 
 
 class LinkOwner(msgspec.Struct):
@@ -221,6 +224,10 @@ class MarketLink:
                 self._on_control(event)
             elif isinstance(event, Welcome):
                 self.session.greet()
+            elif isinstance(event, VenueTime):
+                sent_ns = self.session.take_ping()
+                if sent_ns:
+                    self._taps.on_time(sent_ns, mono_ns, event.venue_utc_ns, event.resolution_ns)
             elif isinstance(event, PlannedShutdown) and not self._is_leaving:
                 self._is_leaving = True
                 self._log.emit(events.SHUTDOWN_ANNOUNCED, session=self.name)

@@ -102,7 +102,9 @@ class VenueProduct:
         )  # fmt: skip
         self._by_book_id: dict[int, Instrument] = {}
         self.sessions: list[MarketSession] = []
-        self.taps = MarketTaps(self._hear_trade, self._on_top, self._on_funding)
+        self.taps = MarketTaps(
+            self._hear_trade, self._on_top, self._on_funding, on_time=self.venue_clock.round_trip
+        )
         self.tops: dict[str, TopOfBook] = {}
         self.prints = Prints(
             (self.venue, self.product.value),

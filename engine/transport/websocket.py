@@ -163,6 +163,7 @@ class WebSocketSession:
         self._retry_ms = 0
         self._refused_until_ns = 0
         self._pong_mono_ns = 0
+        self._pinged_mono_ns = 0
         self._up_since_ns = 0
         self._next_send_ns = 0
         self._messages_before = 0
@@ -221,6 +222,14 @@ class WebSocketSession:
     def bytes_received(self) -> int:
         """Return how many payload bytes have come since the start."""
         return self._bytes_before + (self._listener.bytes_received if self._listener is not None else 0)
+
+    def take_ping(self) -> int:
+        """Return when the oldest unanswered text ping left, 0 if there is none; its answer is here.
+
+        An answer that never came makes the next one's round trip longer, never shorter.
+        """
+        pinged, self._pinged_mono_ns = self._pinged_mono_ns, 0
+        return pinged
 
     @property
     def last_mono_ns(self) -> int:
@@ -364,6 +373,7 @@ class WebSocketSession:
         self._is_open = True
         now = self._clock.mono_ns()
         self._up_since_ns = self._pong_mono_ns = now
+        self._pinged_mono_ns = 0
         self._next_send_ns = 0
         self._rotate_at_ns = now + self._lifetime_ns() if self._rules.lifetime_s else 0
         raw = listener.transport.underlying_transport.get_extra_info("socket")
@@ -449,6 +459,7 @@ class WebSocketSession:
                 next_ping = now + ping_ns
                 awaiting_since = awaiting_since or now
                 if heartbeat.ping_text:
+                    self._pinged_mono_ns = self._pinged_mono_ns or self._clock.mono_ns()
                     self._listener.transport.send(WSMsgType.TEXT, heartbeat.ping_text)
                 else:
                     self._listener.transport.send_ping(b"")

@@ -191,7 +191,14 @@ class PlannedShutdown(msgspec.Struct, frozen=True, gc=False):
     venue_utc_ns: int | None
 
 
-MarketEvent = Trade | TopOfBook | FundingUpdate | ControlReply | PlannedShutdown | Welcome
+class VenueTime(msgspec.Struct, frozen=True, gc=False):
+    """The venue's clock, as its answer to our ping tells it; ``resolution_ns`` is the tick of that time."""
+
+    venue_utc_ns: int
+    resolution_ns: int
+
+
+MarketEvent = Trade | TopOfBook | FundingUpdate | ControlReply | PlannedShutdown | Welcome | VenueTime
 
 
 class StreamDown(msgspec.Struct, frozen=True, gc=False):

@@ -20,7 +20,7 @@ import msgspec
 from engine.model.errors import ProtocolViolation
 from engine.model.instrument import Instrument, Product
 from engine.model.market import FundingUpdate, Side, TopOfBook, Trade
-from engine.venues.base import ControlReply, MarketEvent, Welcome
+from engine.venues.base import ControlReply, MarketEvent, VenueTime, Welcome
 from engine.venues.kucoin.endpoints import CLASSIC_FUNDING, CLASSIC_TOPS, CLASSIC_TRADES
 from engine.venues.kucoin.errors import clean
 from engine.venues.kucoin.numbers import (
@@ -38,6 +38,8 @@ from engine.venues.kucoin.numbers import (
 )
 
 Stamp = int | str
+PONG_TICK_NS = 1_000_000
+"""Pongs tell microseconds (classic) or nanoseconds (unified). UNCONFIRMED: how finely that clock ticks."""
 SIDES = {"buy": Side.BUY, "sell": Side.SELL, "BUY": Side.BUY, "SELL": Side.SELL}
 
 
@@ -148,6 +150,8 @@ class Envelope(msgspec.Struct, gc=False):
     result: bool | None = None
     message: str = ""
     reason: str = ""
+    timestamp: Stamp | None = None
+    ts: Stamp | None = None
     sessionId: str = ""  # noqa: N815
     data: msgspec.Raw = msgspec.Raw()
 
@@ -354,7 +358,8 @@ def control(frame: Envelope) -> Sequence[MarketEvent]:
         return (ControlReply(request_id(frame), error_text(frame)),)
     if frame.type == "ack" or frame.result is True:
         return (ControlReply(request_id(frame), None),)
-    return ()  # a pong
+    said_ns = optional_time_ns(frame.ts or frame.timestamp) if frame.type == "pong" else None
+    return () if said_ns is None else (VenueTime(said_ns, PONG_TICK_NS),)
 
 
 def request_id(frame: Envelope) -> str | None:

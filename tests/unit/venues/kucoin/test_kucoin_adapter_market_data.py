@@ -14,7 +14,7 @@ from engine.model.errors import ConfigError, ProtocolViolation
 from engine.model.instrument import Instrument, Product
 from engine.model.market import Feed, FundingUpdate, Side, TopOfBook, Trade
 from engine.model.orders import Outcome, RejectReason, VenueError
-from engine.venues.base import ControlReply, Credentials, Dial, SignedReading, Topic, Welcome
+from engine.venues.base import ControlReply, Credentials, Dial, SignedReading, Topic, VenueTime, Welcome
 from engine.venues.kucoin.adapter import KucoinMarketData
 from engine.venues.kucoin.endpoints import CLASSIC_RULES, LIVE, UNIFIED_RULES
 from tests.unit.venues.adapter_rig import Sample
@@ -249,7 +249,7 @@ def test_unified_control(perp_unified: KucoinMarketData, sample: Sample) -> None
     (by_reason,) = decode(sample("ws_refused_reason_unified"), 0, 0)
     assert isinstance(by_reason, ControlReply)
     assert "not allowed" in (by_reason.error or "")
-    assert list(decode(sample("ws_pong_unified"), 0, 0)) == []
+    assert list(decode(sample("ws_pong_unified"), 0, 0)) == [VenueTime(1_790_113_111_261_396_000, 1_000_000)]
 
 
 def test_depth_requests(perp_unified: KucoinMarketData, xbt: Instrument) -> None:
@@ -314,7 +314,8 @@ def test_classic_control(sample: Sample, xbt: Instrument) -> None:
     assert list(decode(sample("ws_error_classic"), 0, 0)) == [
         ControlReply("p28", "404: topic does not exist")
     ]
-    assert list(decode(sample("ws_pong_classic"), 0, 0)) == []
+    assert list(decode(sample("ws_pong_classic"), 0, 0)) == [VenueTime(1_790_113_097_236_506_000, 1_000_000)]
+    assert list(decode(b'{"id":"p16","type":"pong"}', 0, 0)) == []
     assert list(decode(b'{"id":1,"type":"ack"}', 0, 0)) == [ControlReply("1", None)]
 
 
