@@ -119,7 +119,7 @@ async def test_an_interval_changes_and_the_engine_follows(
     async with running(market, tmp_path) as bench:
         desk, universal = desk_of(bench), bench.universal
         await desk.known([universal])
-        await rate_told(bench, universal)
+        await until(lambda: desk.row(universal)["rate"] is not None, what="a rate")
         assert desk.row(universal)["interval_h"] == "8"
         symbol = bench.instrument.symbol
         query = {"venue": market.venue, "product": "perp", "symbol": symbol, "interval_h": "4"}
