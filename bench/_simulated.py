@@ -25,9 +25,11 @@ def simulated(venues: Sequence[str], *switches: str) -> Iterator[tuple[Path, int
     with tempfile.TemporaryDirectory(prefix="tecore-bench-") as folder:
         file = Path(folder) / "endpoints.json"
         command = [sys.executable, "-m", "engine.sim", "--venues", ",".join(venues), "--endpoints", str(file)]
+        # A session of its own keeps a terminal's Ctrl-C from it before we have closed our connections.
         process = subprocess.Popen(
-            [*command, "--exit-with-stdin", *switches], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL
-        )
+            [*command, "--exit-with-stdin", *switches],
+            stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True,
+        )  # fmt: skip
         try:
             deadline = time.monotonic() + START_TIMEOUT_S
             while not file.exists():
