@@ -111,6 +111,12 @@ class Listing(msgspec.Struct, frozen=True):
     skipped: list[tuple[str, str]]
 
 
+class InstrumentsTold(msgspec.Struct, frozen=True, gc=False):
+    """The venue's stream tells what these instruments are from now on; others are as they were."""
+
+    instruments: tuple[Instrument, ...]
+
+
 def to_scaled(value: Decimal, scale: int, what: str) -> int:
     """Return ``value * 10**scale`` as an exact integer.
 

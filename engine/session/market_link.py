@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import random
 import ssl
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import msgspec
 
 from engine.book.l2 import BookLike, DepthFeedLike, new_feed
 from engine.book.sync import BookSync
-from engine.model.instrument import Instrument
+from engine.model.instrument import Instrument, InstrumentsTold
 from engine.model.market import FundingUpdate, TopOfBook, Trade
 from engine.model.ports import Clock
 from engine.session.resubscriber import Resubscriber
@@ -44,6 +44,7 @@ class MarketTaps(msgspec.Struct):
     on_trade: Callable[[Trade], None]
     on_top: Callable[[TopOfBook], None]
     on_funding: Callable[[FundingUpdate], None]
+    on_instruments: Callable[[Sequence[Instrument]], None] = lambda _: None
     on_time: Callable[[int, int, int, int], object] = lambda *_: None
     """Told (ping sent, answer received, the venue's time, its tick): a round trip over the stream."""
 
@@ -222,6 +223,8 @@ class MarketLink:
                 self._taps.on_funding(event)
             elif isinstance(event, ControlReply):
                 self._on_control(event)
+            elif isinstance(event, InstrumentsTold):
+                self._taps.on_instruments(event.instruments)
             elif isinstance(event, Welcome):
                 self.session.greet()
             elif isinstance(event, VenueTime):

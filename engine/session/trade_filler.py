@@ -9,13 +9,12 @@ from engine.model.errors import NotSent, ProtocolViolation, Unanswered
 from engine.model.instrument import Instrument
 from engine.model.market import Trade
 from engine.model.ports import Clock
-from engine.model.trades import MissedTrades
+from engine.model.trades import MissedTrades, TradeList, TradeListReader
 from engine.prints.tape import PrintTape
 from engine.telemetry import events
 from engine.telemetry.log import EventLog
 from engine.transport.http import HttpPool
 from engine.transport.request_budget import RequestBudget
-from engine.venues.base import TradeList, TradeListReader
 
 SETTLE_S = 0.25
 """So long after a hole shows a twin may still bring the print, and the venue's list is behind the stream."""

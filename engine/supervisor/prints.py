@@ -8,7 +8,7 @@ from typing import Any
 from engine.model.instrument import Instrument
 from engine.model.market import Trade
 from engine.model.ports import Clock
-from engine.model.trades import Candle, MissedTrades, TradeIds
+from engine.model.trades import Candle, MissedTrades, TradeIds, TradeListReader
 from engine.prints.candles import CandleSeries
 from engine.prints.tape import PrintTape, order_of
 from engine.session.trade_filler import TradeFiller
@@ -16,7 +16,6 @@ from engine.telemetry import events
 from engine.telemetry.log import EventLog
 from engine.transport.http import HttpPool
 from engine.transport.request_budget import RequestBudget
-from engine.venues.base import TradeListReader
 
 INTERVALS = {"1s": 1_000_000_000, "1m": 60_000_000_000}
 CANDLES_KEPT = {"1s": 600, "1m": 1_440}

@@ -7,7 +7,7 @@ import difflib
 import functools
 import random
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from engine.book.l2 import BookLike, decimal_text, levels_text, new_book
@@ -16,6 +16,7 @@ from engine.model.errors import InstrumentUnknown, NotSent, ProtocolViolation, U
 from engine.model.instrument import Instrument, Product
 from engine.model.market import BookState, FundingUpdate, TopOfBook, Trade
 from engine.model.ports import Clock
+from engine.model.trades import WithTradeList
 from engine.recorder.recorder import Recorder
 from engine.session.auditor import Auditor
 from engine.session.clock_keeper import ClockKeeper
@@ -36,7 +37,7 @@ from engine.telemetry.log import EventLog
 from engine.transport.http import HttpPool
 from engine.transport.reconnect import Backoff, ConnectionBudgets
 from engine.transport.request_budget import RequestBudget
-from engine.venues.base import ConnectionPlan, Endpoints, MarketDataAdapter, Topic, WithFunding, WithTradeList
+from engine.venues.base import ConnectionPlan, Endpoints, MarketDataAdapter, Topic, WithFunding
 
 LISTING_TIMEOUT_S = 10.0
 
@@ -103,7 +104,11 @@ class VenueProduct:
         self._by_book_id: dict[int, Instrument] = {}
         self.sessions: list[MarketSession] = []
         self.taps = MarketTaps(
-            self._hear_trade, self._on_top, self._on_funding, on_time=self.venue_clock.round_trip
+            self._hear_trade,
+            self._on_top,
+            self._on_funding,
+            self._on_instruments,
+            on_time=self.venue_clock.round_trip,
         )
         self.tops: dict[str, TopOfBook] = {}
         self.prints = Prints(
@@ -246,7 +251,7 @@ class VenueProduct:
             timeout_s=market_data.snapshot_timeout_ms / 1000,
             instrument_of=self._by_book_id.__getitem__,
         )
-        topics = frozenset(Topic(topic) for topic in market_data.topics)
+        topics = frozenset(Topic(topic) for topic in market_data.topics) | {Topic.INSTRUMENTS}
         plans = self.adapter.market_plans(list(self.instruments.values()), topics)
         self.sessions = [self._session(plan) for plan in plans]
         self.trust = BookTrust(
@@ -369,6 +374,9 @@ class VenueProduct:
 
     def _hear_trade(self, trade: Trade) -> None:
         self.prints.on_trade(trade)
+
+    def _on_instruments(self, told: Sequence[Instrument]) -> None:
+        self.listing.take(told, is_whole=False)
 
     def _on_print(self, trade: Trade) -> None:
         """Hear of every print once, those that were asked for afterwards among them."""

@@ -13,13 +13,10 @@ from typing import Protocol, runtime_checkable
 import msgspec
 
 from engine.model.account import Balance, Position
-from engine.model.instrument import Instrument, Product
+from engine.model.instrument import Instrument, InstrumentsTold, Product
 from engine.model.market import BookSnapshot, DepthSchema, FundingUpdate, TopOfBook, Trade
 from engine.model.orders import AmendOrder, ExecutionReport, NewOrder, OrderAck, VenueError
 from engine.model.ports import WithFunding as WithFunding
-from engine.model.trades import TradeList as TradeList
-from engine.model.trades import TradeListReader as TradeListReader
-from engine.model.trades import WithTradeList as WithTradeList
 from engine.model.wire import Allowance as Allowance
 from engine.model.wire import BudgetRule as BudgetRule
 from engine.model.wire import ConnectionRules as ConnectionRules
@@ -85,6 +82,7 @@ class Topic(enum.Enum):
     TRADES = "trades"
     TOP_OF_BOOK = "top_of_book"
     FUNDING = "funding"
+    INSTRUMENTS = "instruments"
 
 
 class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
@@ -198,7 +196,9 @@ class VenueTime(msgspec.Struct, frozen=True, gc=False):
     resolution_ns: int
 
 
-MarketEvent = Trade | TopOfBook | FundingUpdate | ControlReply | PlannedShutdown | Welcome | VenueTime
+MarketEvent = (
+    Trade | TopOfBook | FundingUpdate | ControlReply | PlannedShutdown | Welcome | VenueTime | InstrumentsTold
+)
 
 
 class StreamDown(msgspec.Struct, frozen=True, gc=False):

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
+import msgspec
 import pytest
 
 from engine.model.errors import UsageError
@@ -65,6 +66,44 @@ async def test_a_symbol_that_does_not_trade_is_halted_and_heals(market: Market, 
         assert venue.instruments[bench.universal].status is InstrumentStatus.TRADING
         await until(lambda: all(each.is_live for each in venue.books.values()), what="all books LIVE")
         await assert_equal(bench)
+
+
+PUSHED = [market for market in MARKETS if market.venue == "okx"]
+"""Whose streams tell of a changed listing, as far as this engine hears them."""
+
+
+@pytest.mark.parametrize("market", PUSHED, ids=str)
+async def test_the_stream_tells_of_a_halt_before_the_listing_is_read(market: Market) -> None:
+    async with shared(market) as bench:
+        venue = bench.rig.venue(bench.universal)
+        book, reads = venue.books[bench.universal], venue.listing.reads
+        await bench.rig.fault("symbol_halt", bench.universal, count=None)
+        await until(lambda: book.state is BookState.HALTED, what=venue.listing.health())
+        await bench.rig.clear()
+        await until(lambda: book.is_live, 40, what=(book.state, book.reason))
+        assert venue.listing.reads >= reads + 2
+
+
+@each_market
+async def test_a_new_lot_is_in_force_at_once(market: Market) -> None:
+    async with shared(market) as bench:
+        venue, old = bench.rig.venue(bench.universal), bench.instrument
+        listing = await venue._listing()
+        new = msgspec.structs.replace(old, lot_size=old.lot_size * 3, market_lot_size=old.lot_size * 3)
+        venue.listing.take([new if each.symbol == old.symbol else each for each in listing])
+        assert venue.instruments[bench.universal] == venue.known[old.symbol] == new
+        slot = bench.rig.engine.markets.books[bench.universal]
+        assert slot.instruments[slot.venues.index(market.venue)] == new
+        bid, _ = bench.touch()
+        price = f"{old.price(bid - bid % old.tick_size):f}"
+        some = max(old.qty_min, 1_000 * old.lot_size) // new.lot_size * new.lot_size
+        off = f"{old.qty(some + old.lot_size):f}"
+        with pytest.raises(UsageError, match="multiple"):
+            bench.desk.place(bench.universal, Side.BUY, off, price, transport="rest")
+        assert venue.books[bench.universal].is_live, "its prices mean what they meant"
+        assert bench.rig.engine.log.counts["instrument.changed"] >= 2
+        venue.listing.take(listing)
+        assert venue.instruments[bench.universal].lot_size == old.lot_size
 
 
 @each_market

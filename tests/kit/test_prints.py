@@ -8,9 +8,8 @@ from typing import Any
 
 import pytest
 
-from engine.model.trades import TradeIds
+from engine.model.trades import TradeIds, WithTradeList
 from engine.prints.tape import order_of
-from engine.venues.base import WithTradeList
 from tests.kit.markets import LOOP, Bench, Market, each_stream, shared
 from tests.sim.engine_rig import until
 

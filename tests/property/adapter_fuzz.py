@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 from engine.model.errors import ProtocolViolation
 from engine.model.instrument import Instrument, Product
 from engine.model.orders import Outcome, VenueError
-from engine.venues.base import MarketDataAdapter, TradingAdapter, WithTradeList
+from engine.model.trades import WithTradeList
+from engine.venues.base import MarketDataAdapter, TradingAdapter
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 STATUSES = (200, 400, 429, 503)

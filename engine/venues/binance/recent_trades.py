@@ -18,8 +18,8 @@ import msgspec
 from engine.model.errors import ProtocolViolation
 from engine.model.instrument import Instrument, Product
 from engine.model.market import Side, Trade
-from engine.model.trades import TradeIds
-from engine.venues.base import HttpRequest, TradeList
+from engine.model.trades import TradeIds, TradeList
+from engine.venues.base import HttpRequest
 from engine.venues.binance.endpoints import PATHS, VENUE
 from engine.venues.binance.numbers import DECODE_ERRORS, MS, Id, Millis, scaled
 from engine.venues.binance.order_entry import url_text

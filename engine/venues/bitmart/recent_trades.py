@@ -22,8 +22,8 @@ from engine.model.decimals import scaled
 from engine.model.errors import ProtocolViolation
 from engine.model.instrument import Instrument, Product
 from engine.model.market import Side, Trade
-from engine.model.trades import TradeIds
-from engine.venues.base import HttpRequest, TradeList
+from engine.model.trades import TradeIds, TradeList
+from engine.venues.base import HttpRequest
 from engine.venues.bitmart.endpoints import VENUE
 from engine.venues.bitmart.frames import NO_TRADE_ID, SIDES
 from engine.venues.bitmart.numbers import DECODE_ERRORS, MS, Millis, price_in, time_ns

@@ -20,8 +20,8 @@ import msgspec
 from engine.model.errors import ProtocolViolation
 from engine.model.instrument import Instrument, Product
 from engine.model.market import Trade
-from engine.model.trades import TradeIds
-from engine.venues.base import HttpRequest, TradeList
+from engine.model.trades import TradeIds, TradeList
+from engine.venues.base import HttpRequest
 from engine.venues.bybit.endpoints import CATEGORIES, PATH, VENUE
 from engine.venues.bybit.frames import SIDES, trade_number
 from engine.venues.bybit.numbers import DECODE_ERRORS, MS, price_in, qty_in, time_ns

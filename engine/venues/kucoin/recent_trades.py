@@ -19,8 +19,8 @@ import msgspec
 from engine.model.errors import ProtocolViolation
 from engine.model.instrument import Instrument, Product
 from engine.model.market import Trade
-from engine.model.trades import TradeIds
-from engine.venues.base import HttpRequest, TradeList
+from engine.model.trades import TradeIds, TradeList
+from engine.venues.base import HttpRequest
 from engine.venues.kucoin.endpoints import VENUE
 from engine.venues.kucoin.frames import SIDES
 from engine.venues.kucoin.numbers import (

@@ -87,7 +87,7 @@ class OkxMarketData:
         self._with_index = with_index
         self._headers = _DEMO_HEADER if is_demo else b""
         self._label = f"{VENUE}.{product.value}"
-        self._decoder = frames.MarketDecoder()
+        self._decoder = frames.MarketDecoder(product)
         self.trade_list = OkxTrades(self._headers)
         self.funding = funding.OkxFunding(self._headers) if product is Product.PERP else None
 

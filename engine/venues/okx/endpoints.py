@@ -53,6 +53,8 @@ TRADES_CHANNEL = "trades"
 TOP_CHANNEL = "bbo-tbt"
 FUNDING_CHANNELS = ("funding-rate", "mark-price", "open-interest")
 INDEX_CHANNEL = "index-tickers"
+INSTRUMENTS_CHANNEL = "instruments"
+"""Of a whole product: tells what has changed of the listing, and no listing at first."""
 
 DEPTH_SPEEDS = ("100ms",)
 DEPTH_LIMIT = 400

@@ -16,11 +16,18 @@ from decimal import Decimal
 import msgspec
 
 from engine.model.errors import ProtocolViolation
-from engine.model.instrument import Instrument, Product
+from engine.model.instrument import Instrument, InstrumentsTold, Product
 from engine.model.market import FundingUpdate, Side, TopOfBook, Trade
 from engine.venues.base import ControlReply, MarketEvent, PlannedShutdown
-from engine.venues.okx.endpoints import INDEX_CHANNEL, TOP_CHANNEL, TRADES_CHANNEL
+from engine.venues.okx.endpoints import (
+    INDEX_CHANNEL,
+    INST_TYPES,
+    INSTRUMENTS_CHANNEL,
+    TOP_CHANNEL,
+    TRADES_CHANNEL,
+)
 from engine.venues.okx.errors import clean
+from engine.venues.okx.instruments import decode_rows
 from engine.venues.okx.market_data import Arg, arg_text, index_of
 from engine.venues.okx.numbers import (
     DECODE_ERRORS,
@@ -106,6 +113,10 @@ class _OpenInterestFrame(msgspec.Struct, gc=False):
     data: list[_OpenInterest]
 
 
+class _ListingFrame(msgspec.Struct, gc=False):
+    data: list[msgspec.Raw]
+
+
 class _Arg(msgspec.Struct, gc=False):
     channel: str = ""
     instId: str = ""  # noqa: N815
@@ -128,6 +139,7 @@ _FUNDINGS = msgspec.json.Decoder(_FundingFrame)
 _MARKS = msgspec.json.Decoder(_MarkFrame)
 _INDICES = msgspec.json.Decoder(_IndexFrame)
 _OPEN_INTERESTS = msgspec.json.Decoder(_OpenInterestFrame)
+_LISTINGS = msgspec.json.Decoder(_ListingFrame)
 ENVELOPE = msgspec.json.Decoder(Envelope)
 SIDES = {"buy": Side.BUY, "sell": Side.SELL}
 _PREFIX = b'{"arg":'
@@ -186,8 +198,10 @@ class MarketDecoder:
     decoder: one look-up, one pass. Any other layout of the same JSON takes the slower way.
     """
 
-    def __init__(self) -> None:
-        self._by_arg: dict[bytes, _Decode] = {}
+    def __init__(self, product: Product = Product.SPOT) -> None:
+        self._listing = _listings(product)
+        listing = msgspec.json.encode({"channel": INSTRUMENTS_CHANNEL, "instType": INST_TYPES[product]})
+        self._by_arg: dict[bytes, _Decode] = {listing: self._listing}
         self._requests: dict[str, tuple[Arg, ...]] = {}
         self._waiting: dict[str, tuple[str, set[Arg]]] = {}
 
@@ -236,6 +250,8 @@ class MarketDecoder:
         if not envelope.event:
             if envelope.arg is None:
                 return ()
+            if envelope.arg.channel == INSTRUMENTS_CHANNEL:
+                return self._listing(payload, mono_ns, utc_ns)
             known = self._by_arg.get(arg_text((envelope.arg.channel, envelope.arg.instId)))
             return () if known is None else known(payload, mono_ns, utc_ns)
         request_id = None if envelope.id is None else str(envelope.id)
@@ -263,6 +279,14 @@ class MarketDecoder:
             return ()
         del self._waiting[request_id]
         return (ControlReply(request_id, None),)
+
+
+def _listings(product: Product) -> _Decode:
+    def decode(payload: bytes, mono_ns: int, utc_ns: int) -> Sequence[MarketEvent]:
+        told = decode_rows(product, _LISTINGS.decode(payload).data).instruments
+        return (InstrumentsTold(tuple(told)),) if told else ()
+
+    return decode
 
 
 def _trades(instrument: Instrument) -> _Decode:

@@ -12,6 +12,7 @@ Source: OKX v5 API docs, "Get instruments", seen 2026-08; a production body of 2
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 
 import msgspec
@@ -93,9 +94,14 @@ def decode_listing(product: Product, body: bytes) -> Listing:
         raise ProtocolViolation(f"instruments: {error}", body) from None
     if answer.code != "0":
         raise ProtocolViolation(f"instruments: {answer.code[:10]} {answer.msg[:200]}", body)
+    return decode_rows(product, answer.data)
+
+
+def decode_rows(product: Product, rows: Sequence[msgspec.Raw]) -> Listing:
+    """Decode entries of the list, as the instruments channel pushes them too."""
     found: list[Instrument] = []
     skipped: list[tuple[str, str]] = []
-    for raw in answer.data:
+    for raw in rows:
         try:
             row = _ROW.decode(raw)
         except DECODE_ERRORS as error:

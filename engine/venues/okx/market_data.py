@@ -43,6 +43,8 @@ from engine.venues.okx.endpoints import (
     DEPTH_CHANNEL,
     FUNDING_CHANNELS,
     INDEX_CHANNEL,
+    INST_TYPES,
+    INSTRUMENTS_CHANNEL,
     STREAM_RULES,
     TOP_CHANNEL,
     TRADES_CHANNEL,
@@ -99,6 +101,12 @@ def request(operation: str, args: Sequence[Arg], request_id: str) -> bytes:
     )
 
 
+def listing_request(product: Product, request_id: str) -> bytes:
+    """Return the subscription of what changes in a product's listing: statuses, ticks, sizes."""
+    arg = {"channel": INSTRUMENTS_CHANNEL, "instType": INST_TYPES[product]}
+    return msgspec.json.encode({"id": request_id, "op": "subscribe", "args": [arg]})
+
+
 def depth_route(symbol: str) -> str:
     """Return the kernel's route of a book: the values of ``channel`` and ``instId``."""
     return f"{DEPTH_CHANNEL}\n{symbol}"
@@ -153,7 +161,8 @@ def market_plans(
     per_instrument = len(instrument_args(product, instruments[0], topics, with_index))
     if not per_instrument:
         return []
-    size = max(1, STREAM_RULES.streams_max // per_instrument)
+    has_listing = Topic.INSTRUMENTS in topics
+    size = max(1, STREAM_RULES.streams_max // (per_instrument + has_listing))
     if Topic.DEPTH in topics:
         size = min(size, DEEP_CHANNELS_MAX)
     plans = []
@@ -170,7 +179,10 @@ def market_plans(
         plan = ConnectionPlan(
             name=f"{VENUE}.{product.value}.public.{index}",
             url=endpoints.ws_public,
-            subscribe=tuple(request("subscribe", chunk, name) for name, chunk in chunks.items()),
+            subscribe=(
+                *(request("subscribe", chunk, name) for name, chunk in chunks.items()),
+                *((listing_request(product, "listing"),) if has_listing and index == 0 else ()),
+            ),
             rules=STREAM_RULES,
             depth_routes=tuple((depth_route(each.symbol), each.universal) for each in group)
             if Topic.DEPTH in topics

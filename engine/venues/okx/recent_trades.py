@@ -18,8 +18,8 @@ import msgspec
 from engine.model.errors import ProtocolViolation
 from engine.model.instrument import Instrument
 from engine.model.market import Trade
-from engine.model.trades import TradeIds
-from engine.venues.base import HttpRequest, TradeList
+from engine.model.trades import TradeIds, TradeList
+from engine.venues.base import HttpRequest
 from engine.venues.okx.endpoints import PATH, VENUE, weight_of
 from engine.venues.okx.frames import SIDES
 from engine.venues.okx.numbers import DECODE_ERRORS, MS, number, price_in, qty_in, time_ns

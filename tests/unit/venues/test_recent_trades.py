@@ -10,9 +10,9 @@ import pytest
 from engine.model.errors import ProtocolViolation
 from engine.model.instrument import Instrument, Product
 from engine.model.market import Trade
-from engine.model.trades import TradeIds
+from engine.model.trades import TradeIds, TradeList, WithTradeList
 from engine.supervisor import wiring
-from engine.venues.base import Topic, TradeList, WithTradeList
+from engine.venues.base import Topic
 
 GOLDEN = Path(__file__).resolve().parents[2] / "golden"
 MARKETS = sorted(wiring.capabilities(), key=str)

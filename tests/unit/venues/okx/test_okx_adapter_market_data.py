@@ -11,7 +11,7 @@ import pytest
 from engine.book.l2 import levels_text, new_book, new_feed
 from engine.book.pure import PureBook, PureDepthFeed
 from engine.model.errors import ConfigError, ProtocolViolation
-from engine.model.instrument import Instrument, Product
+from engine.model.instrument import Instrument, InstrumentStatus, InstrumentsTold, Product
 from engine.model.market import Feed, FundingUpdate, Side, TopOfBook, Trade
 from engine.venues.base import ControlReply, PlannedShutdown, Topic
 from engine.venues.okx.adapter import OkxMarketData
@@ -36,7 +36,8 @@ def test_plan_of_one_swap(known: dict[str, Instrument]) -> None:
     (plan,) = adapter.market_plans([known["BTC-USDT-SWAP"]], ALL)
     assert plan.url == "wss://ws.okx.com:8443/ws/v5/public"
     assert plan.depth_routes == (("books\nBTC-USDT-SWAP", "BTC/USDT:USDT"),)
-    (message,) = plan.subscribe
+    message, listing = plan.subscribe
+    assert msgspec.json.decode(listing)["args"] == [{"channel": "instruments", "instType": "SWAP"}]
     request = msgspec.json.decode(message)
     assert request["op"] == "subscribe"
     assert request["id"].isalnum()
@@ -49,6 +50,31 @@ def test_plan_of_one_swap(known: dict[str, Instrument]) -> None:
         ("open-interest", "BTC-USDT-SWAP"),
         ("index-tickers", "BTC-USDT"),
     ]
+
+
+@pytest.mark.parametrize("is_reversed", [False, True])
+def test_a_changed_instrument_is_told(
+    known: dict[str, Instrument], sample: Sample, is_reversed: bool
+) -> None:
+    adapter = OkxMarketData(Product.PERP, LIVE[Product.PERP])
+    row = next(
+        row
+        for row in msgspec.json.decode(sample("http_instruments_perp"))["data"]
+        if row["instId"] == "BTC-USDT-SWAP"
+    )
+    frame = {
+        "arg": {"channel": "instruments", "instType": "SWAP"},
+        "data": [row | {"state": "suspend", "tickSz": "0.5"}],
+    }
+    if is_reversed:
+        frame = dict(reversed(frame.items()))
+    (told,) = adapter.decode_market(msgspec.json.encode(frame), 1, 2)
+    assert isinstance(told, InstrumentsTold)
+    (each,) = told.instruments
+    assert (each.symbol, each.status) == ("BTC-USDT-SWAP", InstrumentStatus.HALTED)
+    assert each.price(each.tick_size) == Decimal("0.5")
+    odd = msgspec.json.encode(frame | {"data": [{"instId": 1}]})
+    assert list(adapter.decode_market(odd, 1, 2)) == [], "one odd entry is no reason to doubt the stream"
 
 
 def test_plans_keep_the_limits(known: dict[str, Instrument]) -> None:
