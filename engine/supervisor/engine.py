@@ -32,6 +32,7 @@ from engine.supervisor.epoch import next_epoch
 from engine.supervisor.funding_answer import funding_answer
 from engine.supervisor.market_answers import symbols_answer, trades_answer
 from engine.supervisor.markets import Markets
+from engine.supervisor.narrowing import narrowed as narrowed
 from engine.supervisor.questions import checked
 from engine.supervisor.systemd import ServiceManager
 from engine.supervisor.trading import TradingDesk
@@ -573,31 +574,3 @@ class Engine:
             "trading": [desk.view() for desk in self.desks],
             "orders": [row for desk in self.desks for row in desk.router.view()] if with_orders else None,
         }
-
-
-def narrowed(config: Config, symbols: tuple[str, ...], exchange: str | None = None) -> Config:
-    """Return the configuration cut down to some symbols, for one-shot commands.
-
-    Raises:
-        ConfigError: the venue is not configured.
-    """
-    import msgspec
-
-    if exchange is not None and exchange not in config.venues:
-        raise ConfigError(f"no venue {exchange!r} is configured; there are: {', '.join(config.venues)}")
-    venues = {}
-    for name, section in config.venues.items():
-        if exchange not in (None, name):
-            continue
-        spot = tuple(symbol for symbol in symbols if ":" not in symbol)
-        perp = tuple(symbol for symbol in symbols if ":" in symbol)
-        if symbols:
-            products = tuple(
-                word for word, some in (("spot", spot), ("perp", perp)) if some and word in section.products
-            )
-            instruments = msgspec.structs.replace(section.instruments, spot=spot, perp=perp)
-            section = msgspec.structs.replace(section, products=products, instruments=instruments)
-        venues[name] = section
-    if not any(section.products for section in venues.values()):
-        raise ConfigError(f"no configured venue product can serve {', '.join(symbols)}")
-    return msgspec.structs.replace(config, venues=venues)
