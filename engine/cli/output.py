@@ -230,11 +230,23 @@ def print_status(status: dict[str, Any]) -> None:
             out.print(f"  [red]{venue['venue']} {venue['product']}[/]: {escape(venue['error'])}")
         for each in venue["not_live"]:
             out.print(f"  {venue['venue']} {each['pair']}: {state_text(each['state'])} {each['reason']}")
+    if status["recorder"] is not None:
+        print_recorder(out, status["recorder"])
     for desk in status["trading"]:
         if desk["stranded"] is not None:
             print_stranded(out, desk)
     if status.get("orders"):
         out.print(order_table(status["orders"]))
+
+
+def print_recorder(out: Console, stats: dict[str, Any]) -> None:
+    """Print what the recorder has done, and what it could not do."""
+    missing = stats["rows_dropped"] + stats["rows_lost"]
+    out.print(
+        f"recorder: {stats['rows_written']} rows in {stats['files']} files"
+        + (f", [red]{stats['rows_dropped']} dropped, {stats['rows_lost']} lost[/]" if missing else "")
+        + (f"; [red]cannot write: {escape(stats['error'])}[/]" if stats["error"] else "")
+    )
 
 
 def fullest_budget(budget: dict[str, str]) -> str:

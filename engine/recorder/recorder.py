@@ -47,6 +47,9 @@ class Recorder:
 
     Attributes:
         deltas: hand it to every depth feed (``feed.rows``).
+        wants_bases: rows were lost and are written again: record every LIVE book in full, for deltas after a
+            hole stand on nothing. Whoever does it takes the wish back.
+        last_error: why rows could not be written; empty while they are.
     """
 
     def __init__(
@@ -89,6 +92,8 @@ class Recorder:
         self.files = 0
         self.last_error = ""
         self._dropped_told = 0
+        self._has_hole = False
+        self.wants_bases = False
         self._is_closed = False
 
     # ----------------------------------------------------------------------------------------- life
@@ -219,6 +224,7 @@ class Recorder:
             self._dropped_told = self.rows_dropped
 
     def _shed(self, rows: int, cause: str) -> None:
+        self._has_hole = True
         self._log.emit(events.PARQUET_SHED, rows=rows, cause=cause)
 
     def _hand_over(self, table: TableName, buffer: Any) -> None:
@@ -268,7 +274,10 @@ class Recorder:
             self.last_error = written.error
             self._shed(lost, written.error)
         else:
+            self.last_error = ""
             self._log.emit(events.PARQUET_FLUSHED, table=batch.table, rows=written.rows)
+            if self._has_hole:  # rows are missing, and written again: deltas need a new base to stand on
+                self._has_hole, self.wants_bases = False, True
 
     @property
     def rows_dropped(self) -> int:

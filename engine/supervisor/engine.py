@@ -161,6 +161,10 @@ class Engine:
             self._next_tops_ns = now + section.snapshot_interval_ms * 1_000_000
             for venue in self.venues:
                 venue.record_tops(section.snapshot_depth)
+        if self.recorder.wants_bases:
+            self.recorder.wants_bases = False
+            for venue in self.venues:
+                venue.record_tops(-1)
         self.recorder.poll()
 
     def _build_venues(self) -> None:

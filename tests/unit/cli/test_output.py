@@ -23,7 +23,8 @@ def venue(**changed: Any) -> dict[str, Any]:
 def status(*venues: dict[str, Any]) -> dict[str, Any]:
     return {
         "version": "0.1.0", "instance": "te1", "pid": 7, "ready": True, "uptime_s": 33.0,
-        "kernel": "compiled", "stalls": 0, "sim_trouble": "", "venues": list(venues), "trading": [], "orders": None,
+        "kernel": "compiled", "stalls": 0, "sim_trouble": "", "venues": list(venues),
+        "trading": [], "orders": None, "recorder": None,
     }  # fmt: skip
 
 
@@ -46,6 +47,16 @@ def test_status_tells_a_long_error_on_a_line_of_its_own(capsys: pytest.CaptureFi
     assert line.split()[:4] == ["bitmart", "perp", "down", "10/10"]
     assert "[Errno 111]" in out
     assert " ".join(out.split()).count("and more of it") == 6
+
+
+def test_status_tells_what_the_recorder_could_not_do(capsys: pytest.CaptureFixture[str]) -> None:
+    stats = {"rows_written": 12_934, "files": 39, "rows_dropped": 0, "rows_lost": 0, "error": ""}
+    output.print_status({**status(venue()), "recorder": stats})
+    assert "recorder: 12934 rows in 39 files\n" in capsys.readouterr().out
+    bad = {**stats, "rows_lost": 11_365, "error": "[Errno 28] No space left on device"}
+    output.print_status({**status(venue()), "recorder": bad})
+    out = capsys.readouterr().out
+    assert "0 dropped, 11365 lost; cannot write: [Errno 28] No space left on device" in out
 
 
 def test_the_fullest_budget_is_a_share_not_a_count() -> None:

@@ -137,8 +137,34 @@ async def test_a_full_disk_is_counted_and_recovered_from(tmp_path: Path, writer:
         feed_trades(recorder, range(5_000, 5_010))
         await bench.flushed()
         assert recorder.rows_written == 10
+        assert recorder.last_error == ""
         assert bench.logged("parquet.shed")[0]["rows"] == 5_000
     assert ids(tmp_path) == list(range(5_000, 5_010))
+
+
+async def test_after_a_hole_books_are_wanted_in_full_once_rows_are_written_again(tmp_path: Path) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    async with recording(tmp_path) as bench:
+        recorder = bench.recorder
+        recorder.describe(1, instrument())
+        feed_trades(recorder, range(10))
+        await bench.flushed()
+        wishes = [recorder.wants_bases]
+        resource.prlimit(recorder.writer_pid, resource.RLIMIT_FSIZE, (1_000, before[1]))
+        feed_trades(recorder, range(5_000))
+        await bench.flushed()
+        assert recorder.rows_lost == 5_000
+        wishes.append(recorder.wants_bases)
+        resource.prlimit(recorder.writer_pid, resource.RLIMIT_FSIZE, before)
+        feed_trades(recorder, range(10, 20))
+        await bench.flushed()
+        wishes.append(recorder.wants_bases)
+        recorder.wants_bases = False
+        feed_trades(recorder, range(20, 30))
+        await bench.flushed()
+        wishes.append(recorder.wants_bases)
+    # None while nothing can be written: full books would be lost as well. One hole, one wish.
+    assert wishes == [False, False, True, False]
 
 
 async def test_rows_left_at_the_end_count_as_lost(tmp_path: Path) -> None:
