@@ -93,7 +93,10 @@ class ControlServer:
                 os.umask(previous)
             self._inode = self._path.lstat().st_ino
         except OSError as error:
-            raise ConfigError(f"engine.control_socket {self._path}: {error.strerror or error}") from None
+            raise ConfigError(
+                f"engine.control_socket {self._path}: {error.strerror or error}; name a path that you may"
+                ' write to, e.g. "run/engine.sock"'
+            ) from None
 
     async def stop(self) -> None:
         """Stop listening, cut every client, remove the socket."""
