@@ -156,13 +156,13 @@ async def _follow(
                 _print_line(row, options)
         told |= seen
         if first and not options.candles:  # what the first answer left out is no news
-            first, answer = False, await ask("trades", count=FOLLOW_COUNT, **wanted)
+            first, answer = False, await ask("trades", count=FOLLOW_COUNT, heard=True, **wanted)
             oldest = min((row["venue_utc_ns"] for row in rows), default=0)
             told |= Counter(key(row) for row in answer["trades"] if row["venue_utc_ns"] < oldest)
         if len(told) > 20 * FOLLOW_COUNT:
             told = Counter(dict(list(told.items())[-5 * FOLLOW_COUNT :]))
         await asyncio.sleep(FOLLOW_S)
-        answer = await ask("trades", count=FOLLOW_COUNT if not options.candles else 60, **wanted)
+        answer = await ask("trades", count=60 if options.candles else FOLLOW_COUNT, heard=True, **wanted)
         rows = answer["candles"] if options.candles else answer["trades"]
 
 

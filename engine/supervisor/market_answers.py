@@ -134,7 +134,8 @@ async def trades_answer(venues: Sequence[VenueProduct], arguments: dict[str, Any
 
     Args:
         arguments: ``symbol``, ``exchange``, ``count`` (in all; of candles: per venue), ``candles`` (an
-            interval).
+            interval), ``heard``: only what this process has heard; else venues are asked where that is
+            too little.
 
     Raises:
         UsageError, InstrumentUnknown: the text says what was wrong.
@@ -153,7 +154,10 @@ async def trades_answer(venues: Sequence[VenueProduct], arguments: dict[str, Any
         near = difflib.get_close_matches(symbol.upper(), known, n=3, cutoff=0.4)
         hint = f"; did you mean {', '.join(near)}?" if near else ""
         raise InstrumentUnknown(f"no venue that is up serves {symbol}{hint}")
-    told = await asyncio.gather(*[each.prints.recent(symbol, count) for each in serving])
+    if arguments.get("heard"):
+        told = [(each.prints.latest(symbol, count), False) for each in serving]
+    else:
+        told = await asyncio.gather(*[each.prints.recent(symbol, count) for each in serving])
     pairs = list(zip(serving, told, strict=True))
     if interval is not None:
         candles = [_candles(venue, symbol, interval, count, *recent) for venue, recent in pairs]

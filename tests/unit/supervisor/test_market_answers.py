@@ -132,6 +132,17 @@ async def test_candles_are_per_venue(venues: list[VenueProduct]) -> None:
     assert rows[0]["quote_volume"] == f"{Decimal('0.05') * (114 + 115):f}"
 
 
+async def test_who_follows_asks_no_venue(venues: list[VenueProduct], monkeypatch: pytest.MonkeyPatch) -> None:
+    async def recent(universal: str, count: int) -> Any:
+        raise AssertionError("a venue was asked")
+
+    for venue in venues:
+        monkeypatch.setattr(venue.prints, "recent", recent)
+    feed(venues[0], (1, 1.0, 100))
+    answer = await trades_answer(venues, {"symbol": BTC, "count": 1_000, "heard": True})
+    assert [row["trade_id"] for row in answer["trades"]] == [1]
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -180,6 +191,7 @@ async def followed(
     printed: list[dict[str, Any]] = []
 
     async def ask(command: str, **arguments: Any) -> dict[str, Any]:
+        assert arguments["heard"]
         if not answers:
             raise EndOfTestError
         return {"trades" if candles is None else "candles": answers.pop(0)}
