@@ -211,7 +211,7 @@ def print_status(status: dict[str, Any]) -> None:
     if status["sim_trouble"]:
         out.print(f"[red]{status['sim_trouble']}[/]")
     right = ("live", "messages", "reconnects", "gaps", "resyncs", "rejected", "p50 us", "p99 us")
-    rows = table("venue", "product", "state", *right, "fullest budget", right=right)
+    rows = table("venue", "product", "state", *right, "feed ms", "fullest budget", right=(*right, "feed ms"))
     for venue in status["venues"]:
         latency = venue["wire_to_book_ns"]
         rows.add_row(
@@ -222,6 +222,7 @@ def print_status(status: dict[str, Any]) -> None:
             *[str(venue[key]) for key in ("messages", "reconnects", "gaps", "resyncs", "rejected")],
             f"{latency['p50'] / 1000:.1f}",
             f"{latency['p99'] / 1000:.1f}",
+            feed_text(venue["feed_latency_ns"]),
             fullest_budget(venue["budget"]),
         )
     out.print(rows)
@@ -247,6 +248,11 @@ def print_recorder(out: Console, stats: dict[str, Any]) -> None:
         + (f", [red]{stats['rows_dropped']} dropped, {stats['rows_lost']} lost[/]" if missing else "")
         + (f"; [red]cannot write: {escape(stats['error'])}[/]" if stats["error"] else "")
     )
+
+
+def feed_text(view: dict[str, int] | None) -> str:
+    """Return median feed latency in milliseconds, and how far two clocks may be off it; "" = not measured."""
+    return "" if view is None else f"{view['p50'] / 1e6:.1f} ±{view['error_ns'] / 1e6:.1f}"
 
 
 def fullest_budget(budget: dict[str, str]) -> str:
