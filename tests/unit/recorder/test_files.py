@@ -8,6 +8,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Literal
 
+import msgspec
 import pyarrow.parquet as pq
 import pytest
 
@@ -142,3 +143,13 @@ async def test_files_say_what_they_are(tmp_path: Path) -> None:
     assert metadata[b"product"] == b"spot"
     assert metadata[b"format"] == b"tecore 1"
     assert not [path for path in tmp_path.rglob("*") if path.is_file() and path != file]
+
+
+async def test_prints_that_were_asked_for_are_marked(tmp_path: Path) -> None:
+    async with recording(tmp_path) as bench:
+        bench.recorder.describe(1, instrument())
+        live = trade(7, 5, 6, NOON_NS)
+        bench.recorder.record_trade("binance", live)
+        bench.recorder.record_trade("binance", msgspec.structs.replace(live, trade_id=6, is_backfilled=True))
+        await bench.flushed()
+    assert rows(tmp_path, "trades", "trade_id, is_backfilled", "trade_id") == [(6, 1), (7, 0)]
