@@ -500,7 +500,10 @@ class VenueProduct:
         return self._rates.get(universal, 0.0)
 
     def book_view(self, universal: str, depth: int) -> dict[str, Any]:
-        """Return one book's levels with its state; levels are shown whatever the state."""
+        """Return one book's levels with its state; levels are shown whatever the state.
+
+        ``known_to`` is the worst bid and ask down to which every level is known; deeper ones may be missing.
+        """
         self.instrument(universal)
         book = self.books[universal]
         return {
@@ -513,6 +516,10 @@ class VenueProduct:
             "age_ms": self._age_ms(book),
             "bids": levels_text(book, 0, depth),
             "asks": levels_text(book, 1, depth),
+            "known_to": [
+                decimal_text(book.horizon(side), book.price_scale) if book.horizon(side) else None
+                for side in (0, 1)
+            ],
         }
 
     def health(self) -> dict[str, Any]:
