@@ -50,7 +50,8 @@ async def run(options: argparse.Namespace) -> int:
     engine = Engine(config, log)
     viewer: asyncio.Task[None] | None = None
     try:
-        await engine.start()
+        with output.console().status("starting ...") if shows_table else contextlib.nullcontext():
+            await engine.start()  # an embedded exchange takes some seconds
         if shows_table:
             viewer = asyncio.create_task(live.show(engine))
         else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import subprocess
 import sys
 from pathlib import Path
@@ -58,6 +59,26 @@ def test_the_simulated_exchange_alone_serves_what_the_shipped_configuration_asks
     assert done.returncode == 0, done.stderr
     enabled = {name for name, section in load(ROOT / "engine.toml").venues.items() if section.enabled}
     assert set(json.loads(endpoints.read_text())) == {*enabled, "admin"}
+
+
+def test_a_terminal_is_told_that_the_engine_starts(tmp_path: Path) -> None:
+    path = tmp_path / "engine.toml"
+    path.write_text(
+        f'[engine]\ndata_dir = "{tmp_path}/data"\ncontrol_socket = ""\n[sim]\nendpoints = "{tmp_path}/none"\n'
+        '[venues.okx]\nproducts = ["spot"]\n[venues.okx.instruments]\nspot = ["BTC/USDT"]\n'
+    )
+    ours, theirs = pty.openpty()
+    with os.fdopen(ours, "rb", buffering=0) as terminal:
+        started = subprocess.Popen(
+            [sys.executable, "-m", "engine", "run", "--config", str(path)], cwd=ROOT, stdout=theirs,
+            stderr=subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm"},
+        )  # fmt: skip
+        os.close(theirs)
+        _, errors = started.communicate(timeout=60)
+        shown = terminal.read(4096)
+    assert b"starting ..." in shown
+    assert started.returncode == 78
+    assert b"none" in errors
 
 
 def test_venues_prints_the_matrix() -> None:
