@@ -2,8 +2,8 @@
 
 A new tick, lot or limit is in force at once: the dictionaries are those that the checks of orders read. What
 the scaled integers of a running process mean never changes: a listing is brought into the scales that books
-and open orders already have. Where that is not exact (a finer tick, another contract size) the instrument rests,
-halted with its reason, until a restart: orders that are under way hold integers of the old scale, and the
+and open orders already have. Where that is not exact (a finer tick, another contract size) the instrument is
+halted with its reason until a restart: orders that are under way hold integers of the old scale, and the
 recording has them in its rows, so a book rebuilt in place would put two meanings of one number side by side.
 """
 

@@ -167,7 +167,7 @@ CLOCK_MEASURED = _event(
 CLOCK_STEPPED = _event(
     "clock.stepped",
     "warning",
-    "The venue's clock was set, or ours stood still: two answers contradict what was known, which is dropped.",
+    "The venue's clock was set, or ours stood still: two answers contradict what was known; it is dropped.",
     "venue",
     "product",
     "step_ms",
