@@ -16,6 +16,7 @@ def venue(**changed: Any) -> dict[str, Any]:
         "venue": "bitmart", "product": "perp", "state": "up", "error": "", "books": 10, "live": 10,
         "messages": 123_456, "reconnects": 2, "gaps": 0, "resyncs": 3, "rejected": 0, "budget": BUDGET,
         "wire_to_book_ns": {"p50": 6_300, "p99": 21_500}, "not_live": [],
+        "feed_latency_ns": {"p50": 1_300_000, "error_ns": 400_000},
     }  # fmt: skip
     return {**row, **changed}
 
@@ -34,8 +35,8 @@ def test_status_has_room_for_every_column(capsys: pytest.CaptureFixture[str]) ->
     assert "…" not in out
     line = next(line for line in out.splitlines() if line.startswith("bitmart"))
     assert line.split() == [
-        "bitmart", "perp", "up", "10/10", "123456", "2", "0", "3", "0", "6.3", "21.5",
-        "bitmart.perp.window_11", "11/40",
+        "bitmart", "perp", "up", "10/10", "123456", "2", "0", "3", "0", "6.3", "21.5", "1.3",
+        "±0.4", "bitmart.perp.window_11", "11/40",
     ]  # fmt: skip
 
 
