@@ -27,6 +27,8 @@ RETRY_FIRST_MS = 100
 RETRY_MAX_MS = 10_000
 GRACE_MS = 2_000
 """A snapshot that no delta contradicts for this long is accepted: the stream was subscribed before it."""
+JOIN_MS = 10_000
+"""A snapshot that deltas keep passing by for this long counts otherwise than they do."""
 IN_BAND_WAIT_MS = 15_000
 """A subscription that has brought no snapshot for this long is made anew."""
 CROSSED_MS = 500
@@ -77,6 +79,8 @@ class BookSync:
         self._is_up = False
         self._generation = 0
         self._joining_since_ns = 0
+        self._dropped_last = -1
+        self._dropped_ns = 0
         self._retry_ms = RETRY_FIRST_MS
         self._is_in_band = is_in_band
         self._is_waiting = False
@@ -229,6 +233,7 @@ class BookSync:
         if not self._replay():
             return False
         self._joining_since_ns = mono_ns
+        self._dropped_last, self._dropped_ns = self.book.dropped_last, mono_ns
         if self.book.is_crossed and self.book.state is BookState.JOINING:
             self._restart("crossed snapshot", self._next_retry_ms())
             return False
@@ -266,7 +271,12 @@ class BookSync:
             return
         if self.book.state is not BookState.JOINING or not self._is_up:
             return
-        if mono_ns - self._joining_since_ns >= GRACE_MS * 1_000_000:
+        if self.book.dropped_last != self._dropped_last:
+            self._dropped_last, self._dropped_ns = self.book.dropped_last, mono_ns
+        if mono_ns - self._joining_since_ns >= JOIN_MS * 1_000_000:
+            # Deltas keep coming that the snapshot seems to contain: the two do not count alike.
+            self._restart("no delta joins the snapshot", self._next_retry_ms())
+        elif mono_ns - max(self._joining_since_ns, self._dropped_ns) >= GRACE_MS * 1_000_000:
             if self.book.accept_snapshot():
                 self._synced()
             else:
