@@ -140,7 +140,7 @@ class Market:
         self.next_funding_ms = 0
         self.funding_history: deque[tuple[int, Decimal, Decimal]] = deque(maxlen=2_000)
         self.funding_estimates: deque[tuple[int, Decimal]] = deque(maxlen=300)
-        self.prints: deque[tuple[int, int, int, str, int]] = deque(maxlen=20_000)
+        self.prints: deque[tuple[int, int, int, str, int]] = deque(maxlen=5_000)
         self.open_interest_lots = 1_000_000
         self._first_id = 0
         self._dirty_bids: dict[int, int] = {}
