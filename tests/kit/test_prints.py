@@ -73,6 +73,7 @@ async def test_prints_are_complete_across_a_lost_connection(market: Market) -> N
         ledger = Ledger(bench)
         prints, tape = ledger.venue.prints, ledger.tape
         await until(lambda: tape.trades and tape.hole is None, what="a print")
+        await until(lambda: ledger.venue.state == "up", what="every connection up")
         from_ms, before = ledger.newest_ms, prints.health()
         await bench.rig.fault("refuse_connect", bench.universal, symbol=False, count=None, duration_s=AWAY_S)
         for session in ledger.venue.sessions:
