@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from pathlib import Path
 
 import pytest
@@ -50,14 +51,19 @@ async def test_a_gap_costs_one_book_and_is_repaired(market: Market) -> None:
         venue = bench.rig.venue(bench.universal)
         other = venue.books[market.universals[1]]
         before = venue.health()
-        await bench.rig.fault("drop_depth", bench.universal, count=1)
-        await until(lambda: venue.health()["gaps"] == before["gaps"] + 1, what=venue.health())
+        async with asyncio.timeout(30):
+            while venue.health()["gaps"] == before["gaps"]:
+                # A top-of-book stream may be one of the depth streams: what hits it is no gap of the book.
+                await bench.rig.fault("drop_depth", bench.universal, count=1)
+                with contextlib.suppress(AssertionError):
+                    await until(lambda: venue.health()["gaps"] > before["gaps"], 3)
         # (A book of a classic stream may have looked crossed meanwhile: that costs a repair of its own.)
         assert other.is_live or venue.health()["crossed"] > before["crossed"]
         await until(lambda: venue.books[bench.universal].is_live, what=venue.health())
         after = venue.health()
         crossed = after["crossed"] - before["crossed"]
-        assert 1 <= after["resyncs"] - before["resyncs"] <= 1 + crossed
+        gaps = after["gaps"] - before["gaps"]
+        assert gaps <= after["resyncs"] - before["resyncs"] <= gaps + crossed
         assert venue.health()["reconnects"] == before["reconnects"]
         await assert_equal(bench)
 
