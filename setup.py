@@ -1,7 +1,8 @@
 """Builds the compiled modules; every one is optional, pure Python serves where it fails.
 
 Two kinds: kernels written in Cython (``.pyx``) with readable twins in Python, and the modules of the order
-path, compiled from the very same ``.py`` that runs without a compiler. After a change: ``make build``; the
+path, compiled from the very same ``.py`` that runs without a compiler; a ``.pxd`` beside one makes C structs
+of its classes. After a change: ``make build``; the
 engine says at start when a compiled module is older than its source.
 """
 

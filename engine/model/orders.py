@@ -57,10 +57,8 @@ class OrderState(_Word):
     ABSENT = "absent"
     """Proven never to have been accepted (deadline passed, not found, no fills)."""
 
-    @property
-    def is_final(self) -> bool:
-        """Tell whether no later evidence but fills can move the order."""
-        return self in _FINAL
+    is_final: bool
+    """Whether no later evidence but fills can move the order."""
 
 
 _FINAL = frozenset(
@@ -73,6 +71,8 @@ _FINAL = frozenset(
         OrderState.ABSENT,
     }
 )
+for _state in OrderState:
+    _state.is_final = _state in _FINAL  # read several times for every event of an order
 
 
 class Outcome(_Word):
@@ -171,16 +171,21 @@ def refuse_impossible(product: Product, order: NewOrder, instrument: Instrument)
     Raises:
         UsageError: names what is wrong.
     """
+    is_limit = order.order_type is _LIMIT
+    is_priced = order.price > 0 if is_limit else order.price == 0
+    is_plain = not order.post_only and not order.reduce_only
+    if is_plain and is_priced and order.qty > 0 and order.universal == instrument.universal:
+        return
     problem = ""
     if order.universal != instrument.universal:
         problem = f"the order is for {order.universal}"
     elif order.qty <= 0:
         problem = f"qty must be positive, not {order.qty}"
-    elif order.order_type is _LIMIT and order.price <= 0:
+    elif is_limit and order.price <= 0:
         problem = f"a limit order needs a positive price, not {order.price}"
     elif order.order_type is _MARKET and order.price != 0:
         problem = "a market order has no price"
-    elif order.post_only and order.order_type is not _LIMIT:
+    elif order.post_only and not is_limit:
         problem = "only a limit order can be post-only"
     elif order.post_only and order.time_in_force is not _GTC:
         problem = "a post-only order rests: its time in force must be GTC"

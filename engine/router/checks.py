@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from decimal import Context, Decimal, InvalidOperation
 from typing import Literal
 
@@ -15,9 +14,11 @@ from engine.model.text import scale_text
 Exact = Decimal | str | int
 Normalise = Literal["refuse", "passive"]
 DIGITS_MAX = 60
+INSTRUMENTS_KEPT = 4096
 _WIDE = Context(prec=DIGITS_MAX + 40)
 """Room for every digit that is let in: the default context rounds to 28, silently."""
 _TRADING, _LIMIT, _MARKET = InstrumentStatus.TRADING, OrderType.LIMIT, OrderType.MARKET
+_BUY, _GTC = Side.BUY, TimeInForce.GTC
 
 
 def exact(value: Exact, what: str) -> Decimal:
@@ -46,7 +47,7 @@ def new_order(
     qty: Exact,
     price: Exact | None,
     *,
-    time_in_force: TimeInForce = TimeInForce.GTC,
+    time_in_force: TimeInForce = _GTC,
     post_only: bool = False,
     reduce_only: bool = False,
     reference_price: int = 0,
@@ -69,7 +70,7 @@ def new_order(
         raise UsageError(f"{name} is {instrument.status.value} at {instrument.venue}: no new orders")
     if reduce_only and instrument.product is not Product.PERP:
         raise UsageError(f"{name}: reduce-only exists for perpetuals only")
-    if post_only and (is_market or time_in_force is not TimeInForce.GTC):
+    if post_only and (is_market or time_in_force is not _GTC):
         raise UsageError(f"{name}: post-only goes with a limit price and good-till-cancelled only")
     lot = instrument.market_lot_size if is_market else instrument.lot_size
     scaled_qty = _snap(qty, instrument.qty_scale, lot, normalise, -1, "qty", name)
@@ -124,7 +125,7 @@ def amended_terms(
 
 
 def _limit_price(instrument: Instrument, side: Side, price: Exact, normalise: Normalise) -> int:
-    away = -1 if side is Side.BUY else 1
+    away = -1 if side is _BUY else 1
     tick, scale, name = instrument.tick_size, instrument.price_scale, instrument.universal
     scaled_price = _snap(price, scale, tick, normalise, away, "price", name)
     low, high = instrument.price_min, instrument.price_max
@@ -192,20 +193,32 @@ def _out_of_bounds(name: str, word: str, scale: int, value: int, low: int, high:
     return UsageError(f"{word} of {name} {texts[0]} must {limits}")
 
 
-@functools.lru_cache(maxsize=4096)
-def _notional_units(low: Decimal, high: Decimal, scale: int) -> tuple[int, int]:
-    """Return the bounds as integers of ``10**-scale`` quote units, rounded inwards; 0 = no bound."""
-    (low_n, low_d), (high_n, high_d) = low.as_integer_ratio(), high.as_integer_ratio()
-    return -(-low_n * 10**scale // low_d), high_n * 10**scale // high_d
+_notional_units: dict[int, tuple[Instrument, int, int]] = {}
+"""By ``id``, with the instrument itself to tell: hashing Decimals would cost more than the whole check."""
+
+
+def _notional_bounds(instrument: Instrument) -> tuple[Instrument, int, int]:
+    """Return the instrument and its bounds (``10**-(price_scale + qty_scale)`` quote units; 0 = no bound)."""
+    if len(_notional_units) >= INSTRUMENTS_KEPT:
+        _notional_units.clear()
+    scale = instrument.price_scale + instrument.qty_scale
+    low_n, low_d = instrument.notional_min.as_integer_ratio()
+    high_n, high_d = instrument.notional_max.as_integer_ratio()
+    known = instrument, -(-low_n * 10**scale // low_d), high_n * 10**scale // high_d
+    _notional_units[id(instrument)] = known
+    return known
 
 
 def _check_notional(instrument: Instrument, qty: int, price: int, reduce_only: bool) -> None:
     if not price or (reduce_only and instrument.product is Product.PERP):
         return
-    low, high = instrument.notional_min, instrument.notional_max
+    known = _notional_units.get(id(instrument))
+    if known is None or known[0] is not instrument:
+        known = _notional_bounds(instrument)
+    _, least, most = known
     units = price * qty
-    least, most = _notional_units(low, high, instrument.price_scale + instrument.qty_scale)
     if units < least or (most and units > most):
+        low, high = instrument.notional_min, instrument.notional_max
         limits = f"at least {low.normalize():f}" + (f" and at most {high.normalize():f}" if high else "")
         notional = instrument.price(price) * instrument.qty(qty)
         value = f"{notional.normalize():f} {instrument.quote}"

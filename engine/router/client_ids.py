@@ -11,6 +11,8 @@ from engine.model.errors import UsageError
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 EPOCH_DIGITS = 6
 COUNTER_DIGITS = 9
+_COUNTER_BASE = 10**COUNTER_DIGITS
+"""Its text without the leading one is a counter padded with zeros, at half the cost of a format."""
 
 
 def base36(value: int, width: int) -> str:
@@ -41,9 +43,9 @@ class ClientIds:
     def next(self) -> str:
         """Return an id that was never given out before."""
         self._count += 1
-        if self._count >= 10**COUNTER_DIGITS:
+        if self._count >= _COUNTER_BASE:
             raise UsageError("the ids of this process life are used up: restart the engine")
-        return f"{self._head}{self._count:09d}"
+        return self._head + str(_COUNTER_BASE + self._count)[1:]
 
     def is_ours(self, client_order_id: str) -> bool:
         """Tell whether this instance (in this life or another) made the id."""

@@ -30,7 +30,7 @@ from engine.model.orders import (
 from engine.model.ports import Clock, GatewayReply, OrderGateway
 from engine.router.breaker import CircuitBreaker
 from engine.router.doubts import Doubts
-from engine.router.order import AmendState, Change, Order
+from engine.router.order import AMENDED, CONTRADICTION, MOVED, NOTHING, AmendState, Change, Order
 from engine.router.rows import order_row
 from engine.router.stats import STAGES as STAGES
 from engine.router.stats import RouterStats as RouterStats
@@ -42,6 +42,7 @@ CONFIRM_AFTER_NS = 250_000_000
 """How long the report of an amend that was only accepted is waited for before anybody asks."""
 MARGIN_NS = 1_000_000_000
 FINISHED_KEPT = 20_000
+_IN_DOUBT = OrderState.IN_DOUBT
 _SAYS_OTHERWISE = (RejectReason.UNKNOWN_ORDER, RejectReason.NO_CHANGE, RejectReason.DUPLICATE_CLIENT_ORDER_ID)
 
 
@@ -154,7 +155,7 @@ class OrderRouter:
     def _not_sent(self, order: Order, reason: str) -> Order:
         self._register(order)
         order.move(OrderState.NOT_SENT, reason)
-        self._changed(order, Change.MOVED)
+        self._changed(order, MOVED)
         return order
 
     def _refuse_locally(self, new: NewOrder) -> None:
@@ -271,13 +272,13 @@ class OrderRouter:
         if isinstance(result, OrderAck):
             change = order.on_ack(result)
         elif isinstance(result, VenueError) and result.outcome is Outcome.REFUSED:
-            change = Change.NOTHING
+            change = NOTHING
             if result.reason is RejectReason.UNKNOWN_ORDER:
                 self._doubts.soon(order)  # filled, cancelled or not there yet: the query tells
             elif order.state is OrderState.PENDING_CANCEL and order.was_acked:
                 change = order.move(OrderState.WORKING, f"cancel refused: {result.message}")
         else:
-            change = Change.NOTHING
+            change = NOTHING
             self._doubts.soon(order)
         updated_ns = self._clock.mono_ns()
         self._changed(order, change)
@@ -383,7 +384,7 @@ class OrderRouter:
         if order.amend_state is AmendState.ACCEPTED:
             self._doubts.unless_reported(order, CONFIRM_AFTER_NS)
         elif order.amend_state is AmendState.UNKNOWN:
-            if change is Change.AMENDED:
+            if change is AMENDED:
                 self._doubt_amend(order)
         elif isinstance(result, VenueError) and (order.renames or result.reason in _SAYS_OTHERWISE):
             self._doubts.soon(order)  # the venue's order is not what we took it for
@@ -449,10 +450,10 @@ class OrderRouter:
     def _changed(self, order: Order, change: Change) -> None:
         if order.venue_order_id:
             self._by_venue_id.setdefault((order.universal, order.venue_order_id), order)
-        if change is Change.NOTHING:
+        if change is NOTHING:
             return
         order.updated_ns = self._clock.mono_ns()
-        if change is Change.CONTRADICTION:
+        if change is CONTRADICTION:
             self.stats.count("contradictions")
             if order.state in (OrderState.REJECTED, OrderState.NOT_SENT):
                 self._pause(order, f"is {order.state.value}, yet the venue works or filled it")
@@ -460,7 +461,7 @@ class OrderRouter:
             self._pause(order, "was filled beyond its quantity")
         if order.client_order_id in self._finished_ids and not order.state.is_final:
             self._reopen(order)
-        if order.state is OrderState.IN_DOUBT:
+        if order.state is _IN_DOUBT:
             self._doubt(order)
         elif order.client_order_id in self._doubts:
             self._doubts.settle(order)
@@ -470,7 +471,7 @@ class OrderRouter:
                 self.cancel(
                     order.client_order_id, "rest" if "rest" in self._gateways else next(iter(self._gateways))
                 )
-        if order.state.is_final and change is not Change.CONTRADICTION:
+        if order.state.is_final and change is not CONTRADICTION:
             self._finish(order)
         for listener in self.listeners:
             listener(order, change)
@@ -551,18 +552,18 @@ class OrderRouter:
         result = reply.result
         if isinstance(result, OrderAck):
             was_cancelling = order.state is OrderState.PENDING_CANCEL
-            was_in_doubt = order.state is OrderState.IN_DOUBT or order.is_amend_unproven
+            was_in_doubt = order.state is _IN_DOUBT or order.is_amend_unproven
             change = order.on_query(result, asked_terms, asked_ns, NOT_FOUND_INTERVAL_NS)
             if not was_in_doubt:
                 self._doubts.drop(order.client_order_id)
             still_works = result.state is OrderState.WORKING and order.state is OrderState.PENDING_CANCEL
-            if was_cancelling and still_works and change is not Change.CONTRADICTION:
+            if was_cancelling and still_works and change is not CONTRADICTION:
                 # The cancel got no definite answer and the order works on: say so, the caller may repeat.
                 change = order.move(OrderState.WORKING, "the cancel did not take effect")
             self._changed(order, change)
         elif isinstance(result, VenueError) and result.reason is RejectReason.UNKNOWN_ORDER:
             change = order.on_not_found(self._clock.mono_ns(), NOT_FOUND_INTERVAL_NS)
-            if order.state is OrderState.IN_DOUBT:
+            if order.state is _IN_DOUBT:
                 return
             self._changed(order, change)
 

@@ -35,6 +35,9 @@ CONNECT_TIMEOUT_S = 5.0
 """From the first SYN to the connection that can take a request, TLS included."""
 LATE_S = 30.0
 """How long an answer is still listened for after its deadline."""
+HEADS_KEPT = 64
+_LENGTHS = tuple(b"Content-Length: %d\r\n\r\n" % size for size in range(1024))
+"""The lines of the sizes that orders have: looked up for a third of what writing one costs."""
 SWEEP_S = 0.005
 """How often deadlines are looked at; a request may be reported this much late."""
 IDLE_S_MAX = 55.0
@@ -142,13 +145,14 @@ class _Connection(AnswerReader, asyncio.BufferedProtocol):
         if not self.is_alive or self.transport.is_closing():
             raise NotSent("the connection is closed")
         assert self._done is None
+        self.transport.write(data)
+        self.written_ns = now = self._clock.mono_ns()
+        # Only now, on the wire already: nothing can have come back, the loop has not run since.
         self._done = done
         self.is_late = self.is_in_pieces = False
         self.is_awaiting = True
         self.filled = self._interim = 0
         self._head = None
-        self.transport.write(data)
-        self.written_ns = now = self._clock.mono_ns()
         self.deadline_ns = now + int(timeout_s * 1e9)
         self._pool.watch_deadlines()
 
@@ -337,6 +341,7 @@ class HttpPool:
         host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
         host = f"{host}:{parts.port}" if parts.port else host
         self._common = f" HTTP/1.1\r\nHost: {host}\r\nUser-Agent: {USER_AGENT}\r\n".encode()
+        self._heads: dict[tuple[str, str, str], bytes] = {}
         self._warm = warm
         self._limit = limit
         self._idle: deque[_Connection] = deque()
@@ -488,13 +493,24 @@ class HttpPool:
 
     def encode(self, request: HttpRequest) -> bytes:
         """Return the request's bytes."""
-        start = f"{request.method} {request.target}".encode()
-        if not request.body and request.method in ("GET", "DELETE"):
-            return b"".join((start, self._common, request.headers, b"\r\n"))
-        length = (
-            f"Content-Type: {request.content_type}\r\nContent-Length: {len(request.body)}\r\n\r\n".encode()
-        )
-        return b"".join((start, self._common, request.headers, length, request.body))
+        method, target, body = request.method, request.target, request.body
+        if not body and (method == "GET" or method == "DELETE"):
+            return b"".join((f"{method} {target}".encode(), self._common, request.headers, b"\r\n"))
+        key = (method, target, request.content_type)
+        head = self._heads.get(key)
+        if head is None:
+            head = self._head(*key)
+        size = len(body)
+        length = _LENGTHS[size] if size < len(_LENGTHS) else b"Content-Length: %d\r\n\r\n" % size
+        return b"".join((head, request.headers, length, body))
+
+    def _head(self, method: str, target: str, content_type: str) -> bytes:
+        """Return what every request with a body to the same target begins with; it is kept for the next."""
+        if len(self._heads) >= HEADS_KEPT:  # targets that are signed differ every time
+            self._heads.clear()
+        head = f"{method} {target}".encode() + self._common + f"Content-Type: {content_type}\r\n".encode()
+        self._heads[method, target, content_type] = head
+        return head
 
     def send_now(self, request: HttpRequest, timeout_s: float, done: Done) -> int:
         """Write a request on an idle connection in this very call; return the write's mono_ns.

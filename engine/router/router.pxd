@@ -1,0 +1,29 @@
+cimport cython
+
+from engine.router.order cimport Order
+
+# Compiled, the router is a C struct and its own steps are C calls: an order takes six of them.
+
+cdef class OrderRouter:
+    cdef public str venue
+    cdef public dict orders, paused
+    cdef public list listeners
+    cdef public object breaker, stats
+    cdef dict _by_venue_id
+    cdef readonly dict _open
+    cdef object _gateways, _instruments, _clock, _log, _allowed, _venue_offset_ns, _on_venue_time
+    cdef readonly object _doubts
+    cdef object _finished, _task
+    cdef set _finished_ids, _cancel_wanted
+    cdef bint _renames
+    cdef long _open_max
+    cdef long long _proof_after_ns
+
+    cdef _register(self, Order order)
+    cdef _refuse_locally(self, new)
+    cdef _gateway(self, str transport)
+    cdef _record_sent(self, str transport, str action, long long decided, long long encoded, long long written)
+    cdef _record_reply(self, str transport, str action, long long written, long long updated_ns, reply)
+    cdef _breaker_told(self, result)
+    cdef _changed(self, Order order, change)
+    cdef _finish(self, Order order)
