@@ -2,8 +2,8 @@
 
 Two kinds: kernels written in Cython (``.pyx``) with readable twins in Python, and the modules of the order
 path, compiled from the very same ``.py`` that runs without a compiler; a ``.pxd`` beside one makes C structs
-of its classes. After a change: ``make build``; the
-engine says at start when a compiled module is older than its source.
+of its classes. After a change: ``make build``; the engine says at start when a compiled module is older than
+its source.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ ORDER_PATH = (
     "engine.router.router",
     "engine.router.stats",
     "engine.session.order_gateway",
+    "engine.transport.encoding",
     "engine.transport.http",
     "engine.transport.request_budget",
 )

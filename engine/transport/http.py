@@ -25,6 +25,7 @@ from engine.model.ports import Clock
 from engine.model.wire import HttpRequest
 from engine.transport.answer import AnswerReader
 from engine.transport.dial import Dialer
+from engine.transport.encoding import RequestEncoder
 from engine.transport.framing import BODY_BYTES_MAX, frame_body, status_of
 
 HEAD_BYTES_MAX = 64 * 1024
@@ -35,14 +36,10 @@ CONNECT_TIMEOUT_S = 5.0
 """From the first SYN to the connection that can take a request, TLS included."""
 LATE_S = 30.0
 """How long an answer is still listened for after its deadline."""
-HEADS_KEPT = 64
-_LENGTHS = tuple(b"Content-Length: %d\r\n\r\n" % size for size in range(1024))
-"""The lines of the sizes that orders have: looked up for a third of what writing one costs."""
 SWEEP_S = 0.005
 """How often deadlines are looked at; a request may be reported this much late."""
 IDLE_S_MAX = 55.0
 """An idle connection older than this is replaced before use: venues close theirs after about a minute."""
-USER_AGENT = "tecore/0.1"
 
 
 class HttpResponse(msgspec.Struct, gc=False):
@@ -340,8 +337,7 @@ class HttpPool:
         self._port = parts.port or (443 if self._secure else 80)
         host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
         host = f"{host}:{parts.port}" if parts.port else host
-        self._common = f" HTTP/1.1\r\nHost: {host}\r\nUser-Agent: {USER_AGENT}\r\n".encode()
-        self._heads: dict[tuple[str, str, str], bytes] = {}
+        self._encoder = RequestEncoder(host)
         self._warm = warm
         self._limit = limit
         self._idle: deque[_Connection] = deque()
@@ -491,34 +487,13 @@ class HttpPool:
 
     # -------------------------------------------------------------------------------------- requests
 
-    def encode(self, request: HttpRequest) -> bytes:
-        """Return the request's bytes."""
-        method, target, body = request.method, request.target, request.body
-        if not body and (method == "GET" or method == "DELETE"):
-            return b"".join((f"{method} {target}".encode(), self._common, request.headers, b"\r\n"))
-        key = (method, target, request.content_type)
-        head = self._heads.get(key)
-        if head is None:
-            head = self._head(*key)
-        size = len(body)
-        length = _LENGTHS[size] if size < len(_LENGTHS) else b"Content-Length: %d\r\n\r\n" % size
-        return b"".join((head, request.headers, length, body))
-
-    def _head(self, method: str, target: str, content_type: str) -> bytes:
-        """Return what every request with a body to the same target begins with; it is kept for the next."""
-        if len(self._heads) >= HEADS_KEPT:  # targets that are signed differ every time
-            self._heads.clear()
-        head = f"{method} {target}".encode() + self._common + f"Content-Type: {content_type}\r\n".encode()
-        self._heads[method, target, content_type] = head
-        return head
-
     def send_now(self, request: HttpRequest, timeout_s: float, done: Done) -> int:
         """Write a request on an idle connection in this very call; return the write's mono_ns.
 
         Raises:
             NotSent: no connection is idle; no byte left. The pool opens another in the background.
         """
-        data = self.encode(request)
+        data = self._encoder.encode(request)
         while self._idle:
             # The latest used is the warmest, in the kernel's caches and against idle time-outs.
             connection = self._idle.pop()

@@ -387,4 +387,4 @@ async def test_base_addresses_that_would_be_used_in_part_are_refused(base: str) 
 
 async def test_the_host_header_of_an_ipv6_address() -> None:
     session = HttpPool("http://[::1]:8080", SystemClock())
-    assert b"\r\nHost: [::1]:8080\r\n" in session.encode(GET)
+    assert b"\r\nHost: [::1]:8080\r\n" in session._encoder.encode(GET)
