@@ -309,7 +309,7 @@ class VenueProduct:
             clock=self._clock,
             log=self._log,
             tls=self._tls,
-            budget=self.connects.of(plan.url, plan.rules),
+            budget=self.connects.of(self.venue, plan.url, plan.rules),
             generator=self._random,
             buffer_frames_max=market_data.buffer_frames_max,
             stale_after_ms=market_data.stale_after_ms,

@@ -79,11 +79,15 @@ class ConnectionBudgets:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._by_host: dict[str, ConnectionBudget] = {}
+        self._by_host: dict[tuple[str, str, int, float], ConnectionBudget] = {}
 
-    def of(self, url: str, rules: ConnectionRules) -> ConnectionBudget:
-        """Return the budget of ``url``'s host, made from ``rules`` when it is first asked for."""
-        host = urlsplit(url).netloc
-        if host not in self._by_host:
-            self._by_host[host] = ConnectionBudget(rules.connects, rules.connects_window_s, self._clock)
-        return self._by_host[host]
+    def of(self, venue: str, url: str, rules: ConnectionRules) -> ConnectionBudget:
+        """Return the budget of ``url``'s host under these rules, made when it is first asked for.
+
+        Not by port: a venue counts over all of them. By venue, because simulated ones share a host.
+        """
+        window = (rules.connects, rules.connects_window_s)
+        key = (venue, urlsplit(url).hostname or "", *window)
+        if key not in self._by_host:
+            self._by_host[key] = ConnectionBudget(*window, self._clock)
+        return self._by_host[key]

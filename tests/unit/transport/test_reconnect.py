@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 
+import msgspec
 import pytest
 
 from engine.model.errors import UsageError
@@ -91,8 +92,12 @@ def test_sessions_of_a_host_share_its_budget() -> None:
         lifetime_s=60,
     )
     budgets = ConnectionBudgets(HandClock())
-    public = budgets.of("wss://ws.venue.example:8443/public", rules)
-    assert budgets.of("wss://ws.venue.example:8443/private?key=1", rules) is public
+    public = budgets.of("venue", "wss://ws.venue.example:8443/public", rules)
+    assert budgets.of("venue", "wss://ws.venue.example:8443/private?key=1", rules) is public
+    assert budgets.of("venue", "wss://ws.venue.example/public", rules) is public, "counted over all ports"
     assert public.wait_ms() == 0
     assert public.wait_ms() > 0
-    assert budgets.of("wss://ws.venue.example/public", rules).wait_ms() == 0
+    assert budgets.of("venue", "wss://fws.venue.example/public", rules).wait_ms() == 0
+    assert budgets.of("other", "wss://ws.venue.example/public", rules).wait_ms() == 0
+    wider = msgspec.structs.replace(rules, connects=2)
+    assert budgets.of("venue", "wss://ws.venue.example/trade", wider).wait_ms() == 0, "a limit of its own"
