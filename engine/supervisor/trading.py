@@ -102,7 +102,9 @@ class TradingDesk:
             adapter, self._account_pool, market.budget, self.venue_clock, clock, log,
             tls=tls, generator=generator, on_report=self.router.on_report, on_balance=self._on_balance,
             on_position=self._on_position, on_up=self._on_private_up,
-            connects=market.connects.of(adapter.venue, market.endpoints.ws_private or "", adapter.private_rules),
+            connects=market.connects.of(
+                adapter.venue, market.endpoints.ws_private or "", adapter.private_rules
+            ),
         )  # fmt: skip
         self.reach = AccountReach(
             (adapter.venue, adapter.product.value), clock, log,
