@@ -19,7 +19,7 @@ cdef class _RollingWindow(_Window):
 
 
 cdef class RequestBudget:
-    cdef list _windows
+    cdef readonly list _windows
     cdef object _clock
     cdef public object offset_ns
     cdef long long _blocked_until_mono_ns

@@ -69,8 +69,24 @@ def http(pybit: Any, server: SimServer, addresses: dict[str, str], **changed: An
 
 @contextmanager
 def socket(kind: Callable[..., Any], **options: Any) -> Iterator[Any]:
-    """Open one of the client's sockets, and close it with its threads."""
+    """Open one of the client's sockets, and close it with its threads.
+
+    It sends a request first and notes afterwards whom to call for it; its reading thread ends with an
+    exception where the answer is faster. On loopback it can be, so here reading waits while it sends.
+    """
     opened = kind(testnet=False, restart_on_error=False, retries=3, **options)
+    turn = threading.RLock()
+
+    def in_turn(method: Callable[..., Any]) -> Callable[..., Any]:
+        def run(*args: Any, **kwargs: Any) -> Any:
+            with turn:
+                return method(*args, **kwargs)
+
+        return run
+
+    for name in ("callback", "subscribe", "_send_order_operation"):
+        if hasattr(opened, name):
+            setattr(opened, name, in_turn(getattr(opened, name)))
     try:
         yield opened
     finally:
