@@ -30,7 +30,7 @@ class _LineWriter:
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
-        self._queue: queue.Queue[str | None] = queue.Queue(_QUEUE_LINES_MAX)
+        self._queue: queue.Queue[str | threading.Event | None] = queue.Queue(_QUEUE_LINES_MAX)
         self.dropped = 0
         self._thread = threading.Thread(target=self._run, name="log-writer", daemon=True)
         self._thread.start()
@@ -44,11 +44,22 @@ class _LineWriter:
     def _run(self) -> None:
         while (line := self._queue.get()) is not None:
             try:
-                self._stream.write(line + "\n")
+                if isinstance(line, str):
+                    self._stream.write(line + "\n")
                 if self._queue.empty():
                     self._stream.flush()
             except (OSError, ValueError):
                 self.dropped += 1
+            if isinstance(line, threading.Event):
+                line.set()
+
+    def flush(self, timeout_s: float) -> bool:
+        written = threading.Event()
+        try:
+            self._queue.put(written, timeout=timeout_s)
+        except queue.Full:
+            return False
+        return written.wait(timeout_s)
 
     def close(self, timeout_s: float = 2.0) -> None:
         try:
@@ -112,6 +123,10 @@ class EventLog:
         self.counts[event.name] = self.counts.get(event.name, 0) + 1
         if _LEVELS[event.level] >= self._level:
             getattr(self._log, event.level)(event.name, **keys)
+
+    def flush(self, timeout_s: float = 2.0) -> bool:
+        """Wait until what was emitted before has been written; return whether it was in time. Blocks."""
+        return self._writer.flush(timeout_s)
 
     def close(self) -> None:
         """Write what is queued, for at most two seconds."""

@@ -78,6 +78,7 @@ class Rig:
         return found[0] if found else None
 
     def logged(self, event: str) -> list[dict[str, Any]]:
+        self.engine.log.flush()
         rows = [json.loads(line) for line in self._log.getvalue().splitlines() if line.startswith("{")]
         return [row for row in rows if row["event"] == event]
 

@@ -29,7 +29,7 @@ async def test_after_a_stall_of_the_loop_every_book_is_synchronised_anew(tmp_pat
     async with rig(tmp_path, (SPOT, PERP)) as bench:
         resyncs = [venue.health()["resyncs"] for venue in bench.engine.venues]
         asyncio.get_running_loop().call_soon(time.sleep, 1.6)
-        await until(lambda: bench.engine.stalls == 1)
+        await until(lambda: bench.engine.stalls)
         assert not any(live(bench)), "what came meanwhile is old news"
         rows = bench.logged("loop.stalled")
         assert 1_000 < rows[0]["stall_ms"] < 10_000

@@ -64,7 +64,7 @@ class Recording:
         return book, feed
 
     def logged(self, event: str) -> list[dict[str, Any]]:
-        self._log.close()
+        self._log.flush()
         lines = [json.loads(line) for line in self._stream.getvalue().splitlines()]
         return [line for line in lines if line["event"] == event]
 

@@ -377,7 +377,7 @@ class Bench:
             self.router._query(self.router.orders[client_order_id])
 
     def logged(self) -> list[str]:
-        self.log.close()
+        self.log.flush()
         return [json.loads(line)["event"] for line in self.stream.getvalue().splitlines()]
 
     def actions(self) -> list[str]:

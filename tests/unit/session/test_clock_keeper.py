@@ -76,7 +76,7 @@ class Bench:
         self.forgotten += 1
 
     def logged(self, event: str) -> list[dict[str, Any]]:
-        self.log.close()
+        self.log.flush()
         rows = [json.loads(line) for line in self.stream.getvalue().splitlines()]
         return [row for row in rows if row["event"] == event]
 

@@ -82,9 +82,16 @@ class Venue:
 
 
 class Bench:
-    def __init__(self, venue: Venue, session: MarketSession, books: dict[str, BookLike], log: io.StringIO):
+    def __init__(
+        self,
+        venue: Venue,
+        session: MarketSession,
+        books: dict[str, BookLike],
+        log: EventLog,
+        stream: io.StringIO,
+    ) -> None:
         self.venue, self.session, self.books = venue, session, books
-        self._log = log
+        self._log, self._stream = log, stream
         self.seen: dict[str, list[int]] = {name: [] for name in books}
         self.tops = []
         for name, book in books.items():
@@ -94,8 +101,11 @@ class Bench:
             self.tops.append(top)
 
     def logged(self, event: str) -> list[Any]:
+        self._log.flush()
         return [
-            row for line in self._log.getvalue().splitlines() if (row := json.loads(line))["event"] == event
+            row
+            for line in self._stream.getvalue().splitlines()
+            if (row := json.loads(line))["event"] == event
         ]
 
     async def run(self, done: Callable[[], Any], load: bool = True) -> None:
@@ -134,7 +144,7 @@ async def running(has_twins: bool = False, lifetime_s: int = 0) -> AsyncIterator
             budget=ConnectionBudget(100, 1, clock), generator=random.Random(1), buffer_frames_max=100,
             stale_after_ms=60_000, has_twins=has_twins,
         )  # fmt: skip
-        made = Bench(venue, session, books, stream)
+        made = Bench(venue, session, books, log, stream)
         session.start()
         try:
             await made.run(

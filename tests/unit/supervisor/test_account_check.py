@@ -43,7 +43,7 @@ class Desk:
         return [HttpResponse(200, b"", body, 0, 0, 0) for body in bodies]
 
     def logged(self) -> list[str]:
-        self.log.close()  # what is under way is written first
+        self.log.flush()  # what is under way is written first
         return [json.loads(line)["event"] for line in self.stream.getvalue().splitlines()]
 
 
