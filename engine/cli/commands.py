@@ -115,6 +115,8 @@ async def answering(
 
 async def quotes(options: argparse.Namespace) -> int:
     """``quotes``: best bid and ask."""
+    if options.fees and options.exchange:
+        raise UsageError("--fees compares venues: leave --exchange out")
     config = load(options)
     symbols = tuple(options.symbols)
     async with answering(options, config, symbols, options.exchange) as ask:

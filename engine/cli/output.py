@@ -181,9 +181,10 @@ def order_table(orders: list[dict[str, Any]]) -> Table:
         "qty",
         "filled",
         "price",
+        "average",
         "state",
         "why",
-        right=("qty", "filled", "price"),
+        right=("qty", "filled", "price", "average"),
     )
     for order in orders:
         result.add_row(
@@ -194,6 +195,7 @@ def order_table(orders: list[dict[str, Any]]) -> Table:
             order["qty"],
             order["cum_qty"],
             order["price"] or "market",
+            order["average_price"] or "",
             order["state"],
             order["reason"] or "",
         )

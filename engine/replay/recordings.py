@@ -71,14 +71,14 @@ class Record(msgspec.Struct, frozen=True, gc=False):
 
 
 class RecordingError(EngineError):
-    """A recording that cannot be read; the text begins with file and line.
+    """A recording that cannot be read; the text begins with file and, where there is one, line.
 
     Attributes:
         path, line: where; line 0 is the file as a whole.
     """
 
     def __init__(self, path: Path, line: int, message: str) -> None:
-        super().__init__(f"{path}:{line}: {message}")
+        super().__init__(f"{path}:{line}: {message}" if line else f"{path}: {message}")
         self.path = path
         self.line = line
 
@@ -147,7 +147,8 @@ def format_of(path: Path) -> RecordFormat:
         with _open(path) as file:
             number, text = next(_lines(path, file), (0, b""))
     except (OSError, EOFError, zlib.error) as error:
-        raise RecordingError(path, 0, f"cannot be read: {error}") from None
+        why = getattr(error, "strerror", None) or error
+        raise RecordingError(path, 0, f"cannot be read: {why}") from None
     layout = _format_of(text)
     if layout is None:
         raise RecordingError(path, number, "unknown format")

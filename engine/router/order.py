@@ -206,6 +206,11 @@ class Order:
         return 0 if self.state.is_final else max(0, self.qty - self.cum_qty, self.amend_qty - self.cum_qty)
 
     @property
+    def booked_qty(self) -> int:
+        """Return how much of ``cum_qty`` is known fill by fill."""
+        return sum(fill.qty for fill in self.fills)
+
+    @property
     def is_amend_open(self) -> bool:
         """Tell whether an amend was sent whose effect is not proven yet."""
         return self.amend_qty != 0
@@ -348,8 +353,7 @@ class Order:
 
     def _merge(self, state: OrderState, cum_qty: int, reason: str) -> Change:
         if cum_qty or self.fills:
-            booked = sum(fill.qty for fill in self.fills)
-            self.cum_qty = max(self.cum_qty, cum_qty, booked)
+            self.cum_qty = max(self.cum_qty, cum_qty, self.booked_qty)
             if self.qty and self.cum_qty > max(self.qty_most, self.amend_qty):
                 self.is_overfilled = True
             if self.qty and self.cum_qty >= max(self.qty, self.amend_qty):

@@ -11,13 +11,14 @@ cdef class OrderRouter:
     cdef public object breaker, stats
     cdef dict _by_venue_id
     cdef readonly dict _open
-    cdef object _gateways, _instruments, _clock, _log, _allowed, _venue_offset_ns, _on_venue_time
+    cdef readonly object _clock
+    cdef object _gateways, _instruments, _log, _allowed, _venue_offset_ns, _on_venue_time
     cdef readonly object _doubts
     cdef object _finished, _task
     cdef set _finished_ids, _cancel_wanted
     cdef bint _renames
     cdef long _open_max
-    cdef long long _proof_after_ns
+    cdef public long long _proof_after_ns
 
     cdef _register(self, Order order)
     cdef _refuse_locally(self, new)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 from engine.model.instrument import Instrument
@@ -18,6 +19,7 @@ def order_row(order: Order, instrument: Instrument) -> dict[str, Any]:
         "side": order.side.word,
         "qty": f"{instrument.qty(order.qty).normalize():f}",
         "cum_qty": f"{instrument.qty(order.cum_qty).normalize():f}",
+        "average_price": _average_price(order, instrument),
         "price": f"{instrument.price(order.price).normalize():f}" if order.price else None,
         "state": order.state.value,
         "reason": order.reason or None,
@@ -31,3 +33,12 @@ def order_row(order: Order, instrument: Instrument) -> dict[str, Any]:
         row["amend"]["qty"] = f"{instrument.qty(order.amend_qty).normalize():f}"
         row["amend"]["price"] = f"{instrument.price(order.amend_price).normalize():f}"
     return row
+
+
+def _average_price(order: Order, instrument: Instrument) -> str | None:
+    """Return what was paid on average; ``None`` while fills are missing that the venue has counted."""
+    booked = order.booked_qty
+    if not booked or booked < order.cum_qty:
+        return None
+    price = Decimal(order.cum_quote_scaled) / booked
+    return f"{price.scaleb(-instrument.price_scale).normalize():f}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 
 from engine.book.consolidated import Best, Consolidated
@@ -12,6 +12,7 @@ from engine.config import Config
 from engine.model.errors import InstrumentUnknown, UsageError
 from engine.model.instrument import Instrument
 from engine.model.market import Side
+from engine.router.checks import exact
 from engine.supervisor.venue import VenueProduct
 from engine.telemetry.histogram import Histogram, merge
 
@@ -80,8 +81,8 @@ class Markets:
         answer = price_impact(
             consolidated,
             Side.BUY if arguments["side"] == "buy" else Side.SELL,
-            base_qty=_amount(arguments.get("base")),
-            quote_amount=_amount(arguments.get("quote")),
+            base_qty=_amount("base", arguments.get("base")),
+            quote_amount=_amount("quote", arguments.get("quote")),
             venue=venue,
             with_fees=with_fees,
         )
@@ -107,13 +108,8 @@ class Markets:
         return total
 
 
-def _amount(text: object) -> Decimal | None:
-    if text is None:
-        return None
-    try:
-        return Decimal(str(text))
-    except InvalidOperation:
-        raise UsageError(f"{text} is not a number") from None
+def _amount(name: str, text: Any) -> Decimal | None:
+    return None if text is None else exact(text, name)
 
 
 def plain(value: Decimal | None) -> str | None:

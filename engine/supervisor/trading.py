@@ -32,6 +32,7 @@ from engine.venues.base import Renaming, TradingAdapter
 ORDER_CONNECTIONS = 4
 ASK_S = 5.0
 CLOCK_ERROR_MS = 500
+FILLS_TIMEOUT_S = 1.0
 DONE_STATES_TIMEOUT_S = 20.0
 
 
@@ -306,12 +307,19 @@ class TradingDesk:
         return [self.router.adopt_ack(universal, row) for row in acks]
 
     async def settled(self, order: Order, timeout_s: float = DONE_STATES_TIMEOUT_S) -> None:
-        """Wait until the order's place, amend or cancel has been answered or proven."""
+        """Wait until the order's place, amend or cancel has been answered or proven, and a little for fills.
+
+        The answer to a place counts what was filled; the fills themselves, with their fees, come privately.
+        """
         pending = ("pending_new", "pending_cancel", "in_doubt")
-        deadline = asyncio.get_running_loop().time() + timeout_s
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + timeout_s
         while order.state.value in pending or order.amend_state is not AmendState.NONE:
-            if asyncio.get_running_loop().time() >= deadline:
+            if loop.time() >= deadline:
                 return
+            await asyncio.sleep(0.002)
+        deadline = min(deadline, loop.time() + FILLS_TIMEOUT_S)
+        while order.booked_qty < order.cum_qty and loop.time() < deadline:
             await asyncio.sleep(0.002)
 
     def view(self) -> dict[str, Any]:

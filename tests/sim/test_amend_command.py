@@ -103,3 +103,13 @@ def test_what_cannot_be_done_is_one_line_and_changes_nothing(folder: Path) -> No
     smaller = engine(folder, "amend", *SPOT, "--id", order, "--qty", "0.005", "--json")
     assert rows(smaller)["qty"] == "0.005"
     assert engine(folder, "cancel", *SPOT, "--id", order).returncode == 0
+
+
+def test_a_market_order_is_answered_with_its_fills(folder: Path) -> None:
+    done = engine(folder, "place", *SPOT, "--side", "buy", "--qty", "0.001", "--type", "market", "--json")
+    (row,) = json.loads(done.stdout)
+    assert (done.returncode, row["state"], row["cum_qty"], row["price"]) == (0, "filled", "0.001", None)
+    assert float(row["average_price"]) > 1_000
+    assert row["fees"]
+    shown = engine(folder, "place", *SPOT, "--side", "sell", "--qty", "0.001", "--type", "market").stdout
+    assert "average" in shown

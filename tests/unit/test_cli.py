@@ -43,6 +43,12 @@ def test_every_command_has_help_with_examples(command: str, capsys: pytest.Captu
     assert "--json" in text
 
 
+def test_fees_compare_venues_and_need_more_than_one() -> None:
+    done = engine("quotes", "BTC/USDT", "--exchange", "okx", "--fees")
+    assert (done.returncode, done.stdout) == (64, "")
+    assert done.stderr == "error: --fees compares venues: leave --exchange out\n"
+
+
 def test_sim_help_is_the_simulators_own() -> None:
     done = engine("sim", "--help")
     assert done.returncode == 0

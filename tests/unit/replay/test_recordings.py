@@ -114,7 +114,7 @@ def test_errors_name_file_and_line(tmp_path: Path, text: str, line: int, words: 
     with pytest.raises(RecordingError) as caught:
         list(read_recording(path))
     assert (caught.value.path, caught.value.line) == (path, line)
-    assert str(caught.value).startswith(f"{path}:{line}: ")
+    assert str(caught.value).startswith(f"{path}:{line}: " if line else f"{path}: ")
     assert words in str(caught.value)
 
 
@@ -130,6 +130,8 @@ def test_files_that_cannot_be_opened_or_unpacked(tmp_path: Path) -> None:
         list(read_recording(tmp_path / "absent"))
     with pytest.raises(RecordingError, match="cannot be read"):
         format_of(tmp_path)
+    with pytest.raises(RecordingError, match=r"absent: cannot be read: No such file or directory$"):
+        format_of(tmp_path / "absent")
     whole = gzip.compress(HFTBACKTEST.encode() * 500)
     for name, damaged in (("cut", whole[:-20]), ("flipped", whole[:40] + b"\x00\x00" + whole[42:])):
         path = tmp_path / name

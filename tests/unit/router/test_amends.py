@@ -384,6 +384,16 @@ class Bench:
         return [action for action, _, _ in self.gateway.sent]
 
 
+def test_the_average_price_is_told_once_every_counted_fill_is_known() -> None:
+    bench = Bench()
+    bench.router.on_report(report(50, 100, 2, cum_qty=30, fill=fill("t1", 10)))
+    assert order_row(bench.order, INSTRUMENT)["average_price"] is None, "20 more were counted"
+    bench.router.on_report(
+        report(50, 100, 3, cum_qty=30, fill=msgspec.structs.replace(fill("t2", 20), price=47))
+    )
+    assert order_row(bench.order, INSTRUMENT)["average_price"] == "0.48"
+
+
 def test_the_router_sends_whole_terms_and_measures_every_stage() -> None:
     bench = Bench()
     bench.router.amend("c1", qty=150)

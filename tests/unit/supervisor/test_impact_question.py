@@ -32,3 +32,9 @@ def test_a_lot_is_filled() -> None:
     answer = markets().impact({"symbol": "BTC/USDT", "side": "buy", "base": "0.005"})
     assert answer["outcome"] == "filled"
     assert Decimal(answer["base_qty"]) > 0
+
+
+@pytest.mark.parametrize("text", ["1_000", "１", "NaN", "-inf", "ten", ""])
+def test_what_is_no_number_is_refused_by_name(text: str) -> None:
+    with pytest.raises(UsageError, match=r"^base: "):
+        markets().impact({"symbol": "BTC/USDT", "side": "buy", "base": text})
