@@ -10,7 +10,6 @@ import pytest
 
 from bench.truth import Checker
 from engine.book.silence import SilenceBudget
-from engine.session import auditor as auditor_module
 from tests.kit.markets import LOOP, Bench, Market, each_market, each_stream, running, shared
 from tests.sim.engine_rig import until
 
@@ -154,7 +153,6 @@ async def test_a_connection_is_replaced_and_no_reader_notices(market: Market) ->
 async def test_a_silent_topic_on_a_living_connection_is_found(
     market: Market, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(auditor_module, "MARGIN_S", 0.3)
     async with shared(market) as bench:
         venue = bench.rig.venue(bench.universal)
         book, other = (venue.books[universal] for universal in market.universals)

@@ -83,13 +83,14 @@ async def raw_peer(talk: Talk, upgrade: bool = True) -> AsyncIterator[str]:
         yield f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
     finally:
         server.close()
-        for _ in range(10):
-            await asyncio.sleep(0)
-        for task, writer in tasks.items():
-            writer.transport.abort()
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await asyncio.sleep(0)
+        known = -1
+        while known != len(tasks):  # what was dialled last may be accepted only now
+            known = len(tasks)
+            for task, writer in tasks.items():
+                writer.transport.abort()
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.sleep(0.01)
 
 
 # ------------------------------------------------------------------------------------------- closing states
