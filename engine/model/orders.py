@@ -215,6 +215,23 @@ class AmendOrder(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     known_price: int = 0
 
 
+def refuse_impossible_amend(amend: AmendOrder, instrument: Instrument) -> None:
+    """Refuse an amend that makes no sense at any venue.
+
+    Raises:
+        UsageError: names what is wrong.
+    """
+    problem = ""
+    if amend.universal != instrument.universal:
+        problem = f"the amend is for {amend.universal}"
+    elif amend.qty <= 0 or amend.price <= 0:
+        problem = f"an amend needs a positive qty and price, not {amend.qty} and {amend.price}"
+    elif (amend.qty, amend.price) == (amend.known_qty, amend.known_price):
+        problem = "the amend changes nothing"
+    if problem:
+        raise UsageError(f"{instrument.venue} {instrument.universal}: {problem}")
+
+
 class OrderAck(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """The venue accepted a place, cancel or amend, or reported an order on query.
 

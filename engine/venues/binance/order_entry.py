@@ -32,6 +32,7 @@ from engine.model.orders import (
     TimeInForce,
     VenueError,
     refuse_impossible,
+    refuse_impossible_amend,
 )
 from engine.venues.base import WsReply
 from engine.venues.binance.errors import classify, decode_error, error_in, undecodable
@@ -140,12 +141,9 @@ def check_amend(product: Product, amend: AmendOrder, instrument: Instrument) -> 
     Raises:
         UsageError: names what is wrong.
     """
+    refuse_impossible_amend(amend, instrument)
     problem = ""
-    if amend.universal != instrument.universal:
-        problem = f"the amend is for {amend.universal}"
-    elif amend.qty <= 0 or amend.price <= 0:
-        problem = f"an amend needs a positive qty and price, not {amend.qty} and {amend.price}"
-    elif product is _SPOT and amend.price != amend.known_price:
+    if product is _SPOT and amend.price != amend.known_price:
         problem = "spot orders keep their price; cancel and place a new one"
     elif product is _SPOT and amend.qty >= amend.known_qty:
         problem = "spot orders can only be made smaller; cancel and place a new one"

@@ -14,13 +14,13 @@ seen 2026-11; futures frames recorded 2025-03 and 2026-09.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from decimal import Decimal
 
 import msgspec
 
+from engine.model.contract_news import ContractNews
 from engine.model.errors import ProtocolViolation
 from engine.model.instrument import Instrument, Product
-from engine.model.market import FundingUpdate, Side, TopOfBook, Trade
+from engine.model.market import Side, TopOfBook, Trade
 from engine.venues.base import ControlReply, MarketEvent
 from engine.venues.bitmart.endpoints import (
     FUTURES_FUNDING,
@@ -134,43 +134,7 @@ ENVELOPE = msgspec.json.Decoder(Envelope)
 SIDES = {"buy": Side.BUY, "sell": Side.SELL}
 PONG = b"pong"
 
-_Decode = Callable[[msgspec.Raw, int, int], list[MarketEvent]]
-
-
-class _Contract:
-    """What the separate streams said of one contract last; together they are a FundingUpdate."""
-
-    __slots__ = (
-        "funding_rate", "index_price", "instrument", "last_settled", "mark_price", "next_funding", "rate_ns",
-    )  # fmt: skip
-
-    def __init__(self, instrument: Instrument) -> None:
-        self.instrument = instrument
-        self.mark_price: Decimal | None = None
-        self.index_price: Decimal | None = None
-        self.funding_rate: Decimal | None = None
-        self.next_funding: int | None = None
-        self.last_settled: Decimal | None = None
-        self.rate_ns: int | None = None
-
-    def update(self, venue_utc_ns: int, utc_ns: int) -> list[MarketEvent]:
-        """Return all that is known, or nothing before the first mark price."""
-        if self.mark_price is None:
-            return []
-        return [
-            FundingUpdate(
-                self.instrument.universal,
-                self.mark_price,
-                self.index_price,
-                self.funding_rate,
-                self.next_funding,
-                venue_utc_ns,
-                utc_ns,
-                rate_utc_ns=self.rate_ns,
-                predicted_rate=self.funding_rate,  # the venue calls the running rate the next one
-                last_settled_rate=self.last_settled,
-            )
-        ]
+_Decode = Callable[[msgspec.Raw, int, int], Sequence[MarketEvent]]
 
 
 class MarketDecoder:
@@ -183,7 +147,7 @@ class MarketDecoder:
     def __init__(self, product: Product) -> None:
         self._product = product
         self._known: dict[str, Instrument] = {}
-        self._contracts: dict[str, _Contract] = {}
+        self._contracts: dict[str, ContractNews] = {}
         self._request_of: dict[str, str] = {}
         self._topics_of: dict[str, tuple[str, ...]] = {}
         self._waiting: dict[str, set[str]] = {}
@@ -204,7 +168,7 @@ class MarketDecoder:
         for each in instruments:
             self._known[each.symbol] = each
             if each.product is Product.PERP:
-                self._contracts.setdefault(each.symbol, _Contract(each))
+                self._contracts.setdefault(each.symbol, ContractNews(each))
 
     def expect(self, requests: dict[str, tuple[str, ...]]) -> None:
         """Learn which topics a subscription of each name asks for."""
@@ -349,7 +313,7 @@ class MarketDecoder:
             )
         return events
 
-    def _futures_ticker(self, data: msgspec.Raw, mono_ns: int, utc_ns: int) -> list[MarketEvent]:
+    def _futures_ticker(self, data: msgspec.Raw, mono_ns: int, utc_ns: int) -> Sequence[MarketEvent]:
         """Read mark and index; the frame has no time of its own: ours stands in."""
         row = _FUTURES_TICKER.decode(data)
         contract = self._contracts.get(row.symbol)
@@ -359,13 +323,14 @@ class MarketDecoder:
         contract.index_price = optional_decimal(row.index_price)
         return contract.update(utc_ns, utc_ns)
 
-    def _funding(self, data: msgspec.Raw, mono_ns: int, utc_ns: int) -> list[MarketEvent]:
+    def _funding(self, data: msgspec.Raw, mono_ns: int, utc_ns: int) -> Sequence[MarketEvent]:
         row = _FUNDING.decode(data)
         contract = self._contracts.get(row.symbol)
         if contract is None:
             return []
-        contract.funding_rate = optional_decimal(row.nextFundingRate)
-        contract.next_funding = optional_time_ns(row.nextFundingTime)
-        contract.last_settled = optional_decimal(row.fundingRate)
-        contract.rate_ns = optional_time_ns(row.ts) or utc_ns
-        return contract.update(contract.rate_ns, utc_ns)
+        # The venue calls the running rate the next one.
+        contract.funding_rate = contract.predicted_rate = optional_decimal(row.nextFundingRate)
+        contract.next_funding_utc_ns = optional_time_ns(row.nextFundingTime)
+        contract.last_settled_rate = optional_decimal(row.fundingRate)
+        contract.rate_utc_ns = optional_time_ns(row.ts) or utc_ns
+        return contract.update(contract.rate_utc_ns, utc_ns)

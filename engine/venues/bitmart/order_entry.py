@@ -40,6 +40,7 @@ from engine.model.orders import (
     VenueError,
     acknowledged,
     refuse_impossible,
+    refuse_impossible_amend,
 )
 from engine.venues.bitmart.endpoints import FUTURES_ORDERS_PAGE, SPOT_ORDERS_PAGE
 from engine.venues.bitmart.errors import error_in, refusal_in, undecodable
@@ -161,10 +162,7 @@ def futures_amend(amend: AmendOrder, instrument: Instrument) -> str:
     Raises:
         UsageError: another instrument's, no quantity or price, no whole number of contracts, or no id.
     """
-    if amend.universal != instrument.universal or amend.qty <= 0 or amend.price <= 0:
-        raise UsageError(
-            f"bitmart {instrument.universal}: an amend needs its instrument, a price and a quantity"
-        )
+    refuse_impossible_amend(amend, instrument)
     if amend.venue_order_id:
         target = f'"order_id":{checked_venue_id(amend.venue_order_id)}'
     else:

@@ -34,6 +34,7 @@ from engine.model.orders import (
     VenueError,
     acknowledged,
     refuse_impossible,
+    refuse_impossible_amend,
 )
 from engine.venues.bybit.endpoints import CATEGORIES
 from engine.venues.bybit.errors import not_found, refusal_in, undecodable
@@ -131,13 +132,7 @@ def amend_body(product: Product, amend: AmendOrder, instrument: Instrument) -> s
     Raises:
         UsageError: another instrument, nothing left, or an id that cannot name an order.
     """
-    problem = ""
-    if amend.universal != instrument.universal:
-        problem = f"the amend is for {amend.universal}"
-    elif amend.qty <= 0 or amend.price <= 0:
-        problem = f"an amended order needs a positive qty and price, not {amend.qty} and {amend.price}"
-    if problem:
-        raise UsageError(f"bybit {instrument.universal}: {problem}")
+    refuse_impossible_amend(amend, instrument)
     target = target_fields(amend.client_order_id, amend.venue_order_id)
     return (
         f"{{{market_fields(product, instrument)},{target}"

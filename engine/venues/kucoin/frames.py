@@ -13,13 +13,13 @@ interfaces), seen 2026-08; frames recorded 2021-04, 2026-01 and 2026-09.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from decimal import Decimal
 
 import msgspec
 
+from engine.model.contract_news import ContractNews
 from engine.model.errors import ProtocolViolation
 from engine.model.instrument import Instrument, Product
-from engine.model.market import FundingUpdate, Side, TopOfBook, Trade
+from engine.model.market import Side, TopOfBook, Trade
 from engine.venues.base import ControlReply, MarketEvent, VenueTime, Welcome
 from engine.venues.kucoin.endpoints import CLASSIC_FUNDING, CLASSIC_TOPS, CLASSIC_TRADES
 from engine.venues.kucoin.errors import clean
@@ -170,47 +170,6 @@ _ESTIMATE_MS = 60_000
 """``granularity`` of a running funding estimate; the interval's own length marks the settled rate."""
 
 
-class _Contract:
-    """What the separate frames said of one contract last; together they are a FundingUpdate."""
-
-    __slots__ = (
-        "funding_rate", "index_price", "instrument", "interval_ns", "last_settled", "mark_price",
-        "next_funding", "open_interest", "rate_ns",
-    )  # fmt: skip
-
-    def __init__(self, instrument: Instrument) -> None:
-        self.instrument = instrument
-        self.mark_price: Decimal | None = None
-        self.index_price: Decimal | None = None
-        self.funding_rate: Decimal | None = None
-        self.next_funding: int | None = None
-        self.open_interest: Decimal | None = None
-        self.rate_ns: int | None = None
-        self.interval_ns: int | None = None
-        self.last_settled: Decimal | None = None
-
-    def update(self, venue_utc_ns: int, utc_ns: int) -> Sequence[MarketEvent]:
-        """Return all that is known, or nothing before the first mark price."""
-        if self.mark_price is None:
-            return ()
-        return (
-            FundingUpdate(
-                self.instrument.universal,
-                self.mark_price,
-                self.index_price,
-                self.funding_rate,
-                self.next_funding,
-                venue_utc_ns,
-                utc_ns,
-                self.open_interest,
-                self.rate_ns,
-                None,
-                self.interval_ns,
-                self.last_settled,
-            ),
-        )
-
-
 class MarketDecoder:
     """Decodes what the depth kernel passed on, of either interface.
 
@@ -220,7 +179,7 @@ class MarketDecoder:
 
     def __init__(self, product: Product) -> None:
         self._known: dict[str, Instrument] = {}
-        self._contracts: dict[str, _Contract] = {}
+        self._contracts: dict[str, ContractNews] = {}
         self._unified: dict[str, Callable[[bytes, int, int], Sequence[MarketEvent]]] = {
             "trade.SPOT": self._trade,
             "trade.FUTURES": self._trade,
@@ -241,7 +200,7 @@ class MarketDecoder:
         for each in instruments:
             self._known[each.symbol] = each
             if each.product is Product.PERP and each.symbol not in self._contracts:
-                self._contracts[each.symbol] = _Contract(each)
+                self._contracts[each.symbol] = ContractNews(each)
 
     def decode(self, payload: bytes, mono_ns: int, utc_ns: int) -> Sequence[MarketEvent]:
         """Decode one message; unknown channels and kinds give ``()``.
@@ -323,11 +282,11 @@ class MarketDecoder:
         if contract is None:
             return ()
         contract.funding_rate = exact(frame.d.fr)
-        contract.next_funding = optional_time_ns(frame.d.nt)
+        contract.next_funding_utc_ns = optional_time_ns(frame.d.nt)
         contract.interval_ns = granularity_ns(None if frame.d.gl is None else number(frame.d.gl))
-        contract.last_settled = None if frame.d.lfr is None else exact(frame.d.lfr)
-        contract.rate_ns = optional_time_ns(frame.P) or utc_ns
-        return contract.update(contract.rate_ns, utc_ns)
+        contract.last_settled_rate = None if frame.d.lfr is None else exact(frame.d.lfr)
+        contract.rate_utc_ns = optional_time_ns(frame.P) or utc_ns
+        return contract.update(contract.rate_utc_ns, utc_ns)
 
     def _classic_mark(
         self, instrument: Instrument, data: msgspec.Raw, mono_ns: int, utc_ns: int
@@ -340,10 +299,10 @@ class MarketDecoder:
             contract.mark_price = exact(row.markPrice)
             contract.index_price = None if row.indexPrice is None else exact(row.indexPrice)
         elif row.fundingRate is not None and row.granularity == _ESTIMATE_MS:
-            contract.funding_rate, contract.rate_ns = exact(row.fundingRate), time_ns(row.timestamp)
+            contract.funding_rate, contract.rate_utc_ns = exact(row.fundingRate), time_ns(row.timestamp)
         elif row.fundingRate is not None and row.granularity > _ESTIMATE_MS:
             # What was settled; what the next settlement pays is told by the estimate.
-            contract.last_settled = exact(row.fundingRate)
+            contract.last_settled_rate = exact(row.fundingRate)
             contract.interval_ns = granularity_ns(row.granularity)
         else:
             return ()

@@ -36,6 +36,7 @@ from engine.model.orders import (
     VenueError,
     acknowledged,
     refuse_impossible,
+    refuse_impossible_amend,
 )
 from engine.venues.kucoin.endpoints import REST_BUDGETS
 from engine.venues.kucoin.errors import OK, classify, refusal_in, undecodable
@@ -130,13 +131,7 @@ def amend_args(amend: AmendOrder, instrument: Instrument) -> str:
         raise UsageError(
             f"kucoin {instrument.universal}: futures orders cannot be amended; cancel and place anew"
         )
-    problem = ""
-    if amend.universal != instrument.universal:
-        problem = f"the order is for {amend.universal}"
-    elif amend.qty <= 0 or amend.price <= 0:
-        problem = f"an order needs a positive qty and price, not {amend.qty} and {amend.price}"
-    if problem:
-        raise UsageError(f"kucoin {instrument.universal}: {problem}")
+    refuse_impossible_amend(amend, instrument)
     if amend.venue_order_id:
         named = f'"orderId":"{checked_venue_id(amend.venue_order_id)}"'
     else:

@@ -11,13 +11,13 @@ Mark price channel", "WS / Open interest channel", seen 2026-08; recorded frames
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from decimal import Decimal
 
 import msgspec
 
+from engine.model.contract_news import ContractNews
 from engine.model.errors import ProtocolViolation
 from engine.model.instrument import Instrument, InstrumentsTold, Product
-from engine.model.market import FundingUpdate, Side, TopOfBook, Trade
+from engine.model.market import Side, TopOfBook, Trade
 from engine.venues.base import ControlReply, MarketEvent, PlannedShutdown
 from engine.venues.okx.endpoints import (
     INDEX_CHANNEL,
@@ -146,48 +146,6 @@ _PREFIX = b'{"arg":'
 _PREFIX_SIZE = len(_PREFIX)
 
 
-class _Swap:
-    """What the separate channels said of one swap last; together they are a FundingUpdate."""
-
-    __slots__ = (
-        "funding_rate", "index_price", "instrument", "interval_ns", "last_settled", "mark_price",
-        "next_funding", "open_interest", "predicted", "rate_ns",
-    )  # fmt: skip
-
-    def __init__(self, instrument: Instrument) -> None:
-        self.instrument = instrument
-        self.mark_price: Decimal | None = None
-        self.index_price: Decimal | None = None
-        self.funding_rate: Decimal | None = None
-        self.next_funding: int | None = None
-        self.open_interest: Decimal | None = None
-        self.rate_ns: int | None = None
-        self.predicted: Decimal | None = None
-        self.interval_ns: int | None = None
-        self.last_settled: Decimal | None = None
-
-    def update(self, venue_utc_ns: int, utc_ns: int) -> Sequence[MarketEvent]:
-        """Return all that is known, or nothing before the first mark price."""
-        if self.mark_price is None:
-            return ()
-        return (
-            FundingUpdate(
-                self.instrument.universal,
-                self.mark_price,
-                self.index_price,
-                self.funding_rate,
-                self.next_funding,
-                venue_utc_ns,
-                utc_ns,
-                self.open_interest,
-                self.rate_ns,
-                self.predicted,
-                self.interval_ns,
-                self.last_settled,
-            ),
-        )
-
-
 _Decode = Callable[[bytes, int, int], Sequence[MarketEvent]]
 
 
@@ -207,14 +165,14 @@ class MarketDecoder:
 
     def know(self, instruments: Sequence[Instrument]) -> None:
         """Learn instruments; frames of others are ignored."""
-        by_index: dict[str, list[_Swap]] = {}
+        by_index: dict[str, list[ContractNews]] = {}
         for each in instruments:
             decoders: dict[str, _Decode] = {
                 TRADES_CHANNEL: _trades(each),
                 TOP_CHANNEL: _tops(each),
             }
             if each.product is Product.PERP:
-                swap = _Swap(each)
+                swap = ContractNews(each)
                 by_index.setdefault(index_of(each), []).append(swap)
                 decoders["funding-rate"] = _fundings(swap)
                 decoders["mark-price"] = _marks(swap)
@@ -341,22 +299,22 @@ def _tops(instrument: Instrument) -> _Decode:
     return decode
 
 
-def _fundings(swap: _Swap) -> _Decode:
+def _fundings(swap: ContractNews) -> _Decode:
     def decode(payload: bytes, mono_ns: int, utc_ns: int) -> Sequence[MarketEvent]:
         stamp = 0
         for row in _FUNDINGS.decode(payload).data:
             swap.funding_rate = optional_decimal(row.fundingRate)  # of the settlement at fundingTime
-            swap.next_funding = time_ns(row.fundingTime) if row.fundingTime else None
-            swap.predicted = optional_decimal(row.nextFundingRate)
+            swap.next_funding_utc_ns = time_ns(row.fundingTime) if row.fundingTime else None
+            swap.predicted_rate = optional_decimal(row.nextFundingRate)
             swap.interval_ns = interval_ns(row.fundingTime, row.nextFundingTime)
-            swap.last_settled = optional_decimal(row.settFundingRate)
-            swap.rate_ns = stamp = time_ns(row.ts) if row.ts else utc_ns
+            swap.last_settled_rate = optional_decimal(row.settFundingRate)
+            swap.rate_utc_ns = stamp = time_ns(row.ts) if row.ts else utc_ns
         return swap.update(stamp, utc_ns) if stamp else ()
 
     return decode
 
 
-def _marks(swap: _Swap) -> _Decode:
+def _marks(swap: ContractNews) -> _Decode:
     def decode(payload: bytes, mono_ns: int, utc_ns: int) -> Sequence[MarketEvent]:
         stamp = 0
         for row in _MARKS.decode(payload).data:
@@ -366,7 +324,7 @@ def _marks(swap: _Swap) -> _Decode:
     return decode
 
 
-def _open_interests(swap: _Swap) -> _Decode:
+def _open_interests(swap: ContractNews) -> _Decode:
     def decode(payload: bytes, mono_ns: int, utc_ns: int) -> Sequence[MarketEvent]:
         stamp = 0
         for row in _OPEN_INTERESTS.decode(payload).data:
@@ -376,7 +334,7 @@ def _open_interests(swap: _Swap) -> _Decode:
     return decode
 
 
-def _indices(swaps: Sequence[_Swap]) -> _Decode:
+def _indices(swaps: Sequence[ContractNews]) -> _Decode:
     def decode(payload: bytes, mono_ns: int, utc_ns: int) -> Sequence[MarketEvent]:
         events: list[MarketEvent] = []
         for row in _INDICES.decode(payload).data:

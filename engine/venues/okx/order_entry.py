@@ -33,6 +33,7 @@ from engine.model.orders import (
     VenueError,
     acknowledged,
     refuse_impossible,
+    refuse_impossible_amend,
 )
 from engine.venues.okx.endpoints import ORDERS_PAGE
 from engine.venues.okx.errors import classify, refusal_in, undecodable
@@ -150,15 +151,7 @@ def amend_fields(amend: AmendOrder, instrument: Instrument) -> str:
     Raises:
         UsageError: the quantity is no exact number of contracts, or no id can name the order.
     """
-    problem = ""
-    if amend.universal != instrument.universal:
-        problem = f"the amend is for {amend.universal}"
-    elif amend.qty <= 0 or amend.price <= 0:
-        problem = f"an amend needs a positive qty and price, not {amend.qty} and {amend.price}"
-    elif (amend.qty, amend.price) == (amend.known_qty, amend.known_price):
-        problem = "the amend changes nothing"
-    if problem:
-        raise UsageError(f"okx {instrument.universal}: {problem}")
+    refuse_impossible_amend(amend, instrument)
     text = target_fields(amend.client_order_id, amend.venue_order_id or None)
     if amend.qty != amend.known_qty:
         text += f',"newSz":"{qty_out(amend.qty, instrument)}"'

@@ -108,7 +108,8 @@ def test_perp_websocket(perp: BinanceTrading, perp_known: dict[str, Instrument])
     [
         ({"price": PRICE + 1_000_000}, "keep their price"),
         ({"known_price": 0}, "keep their price"),
-        ({"qty": 700_000}, "only be made smaller"),
+        ({"qty": 700_000}, "changes nothing"),
+        ({"qty": 700_001}, "only be made smaller"),
         ({"qty": 800_000}, "only be made smaller"),
         ({"qty": 0}, "positive"),
         ({"universal": "ETH/USDT"}, "the amend is for ETH/USDT"),

@@ -307,10 +307,10 @@ def test_mark_index_and_the_next_funding(perp: BitmartMarketData, sample: Sample
         "predicted_rate": rate,  # the venue's "next" rate is the running one
         "last_settled_rate": Decimal("0.000011900082"),
     }
-    assert perp.decode_market(sample("ws_ticker_perp"), 11, 22) == [
+    assert list(perp.decode_market(sample("ws_ticker_perp"), 11, 22)) == [
         FundingUpdate("BTC/USDT:USDT", mark, index, rate, 1795449600000000000, 22, 22, **told)
     ]
-    assert perp.decode_market(sample("ws_funding_perp"), 11, 23) == [
+    assert list(perp.decode_market(sample("ws_funding_perp"), 11, 23)) == [
         FundingUpdate(
             "BTC/USDT:USDT", mark, index, rate, 1795449600000000000, 1795442290542000000, 23, **told
         )

@@ -181,7 +181,7 @@ def test_amends(perp: BitmartTrading, spot: BitmartTrading, swap: Instrument, bt
     assert body(perp.amend_http(nameless, swap, STAMP))["client_order_id"] == "te11"
     with pytest.raises(UsageError, match="spot does not amend"):
         spot.amend_http(wish, btc, STAMP)
-    with pytest.raises(UsageError, match="needs its instrument"):
+    with pytest.raises(UsageError, match="the amend is for"):
         perp.amend_http(wish, btc, STAMP)
     with pytest.raises(UsageError, match="REST alone"):
         perp.amend_ws(wish, swap, "1", STAMP)
