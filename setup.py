@@ -26,6 +26,7 @@ ORDER_PATH = (
     "engine.router.router",
     "engine.router.stats",
     "engine.session.order_gateway",
+    "engine.transport.busy_poll",
     "engine.transport.encoding",
     "engine.transport.http",
     "engine.transport.request_budget",

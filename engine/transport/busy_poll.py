@@ -38,6 +38,7 @@ class BusyPoll:
         self._is_on = False
         self._is_spinning = False
         self._timer: asyncio.TimerHandle | None = None
+        self._again = self._spin
         self.spins = 0
 
     def start(self) -> None:
@@ -59,7 +60,7 @@ class BusyPoll:
                 self._timer.cancel()
             self._since = self._clock.mono_ns()
             self._is_spinning = True
-            self._loop.call_soon(self._spin)
+            self._loop.call_soon(self._again)
 
     def _spin(self) -> None:
         self.spins += 1
@@ -75,7 +76,7 @@ class BusyPoll:
                 self._is_spinning = False
                 self._timer = self._loop.call_later(self._quiet_ns / 1e9, self._look)
                 return
-        self._loop.call_soon(self._spin)
+        self._loop.call_soon(self._again)
 
     def _look(self) -> None:
         """While blocked, look now and then whether messages have come."""
