@@ -42,10 +42,7 @@ TABLE: dict[str, Row] = {
     "N14": Row("what two connections tell comes in another order than it happened", _ORDERS),
     "N15": Row("names cannot be resolved, or only to nothing"),
     "N16": Row("the first of several addresses is dead"),
-    "N17": Row(
-        "the venue moves to other addresses",
-        "names are resolved for every connection, and the certificate's name is held to it (N15, N18)",
-    ),
+    "N17": Row("the venue moves to other addresses"),
     "N18": Row("the certificate is for another name, of an unknown authority, or expired"),
     "N19": Row("TLS hangs or offers too old a version"),
     "N20": Row("bytes of a TLS record are changed on the way"),
@@ -118,10 +115,7 @@ TABLE: dict[str, Row] = {
     "P28": Row("the list of instruments changes"),
     "P29": Row("funding moves in time, or has no value"),
     "P30": Row("two connections of the same data disagree"),
-    "P31": Row(
-        "a trade print far off the market",
-        "prints are stored and shown as the venue's data; no price of the engine is derived from them",
-    ),
+    "P31": Row("a trade print far off the market"),
     "P32": Row("another channel's message under the same key"),
     # process and time
     "S01": Row("our own wall clock is set"),

@@ -182,6 +182,7 @@ def _print_line(row: dict[str, Any], options: argparse.Namespace) -> None:
     elif options.candles:
         prices = " ".join(f"{row[name] or '-':>12}" for name in ("open", "high", "low", "close"))
         note = "" if row["is_complete"] else "  incomplete"
+        note += "  far print" if row["far"] else ""
         print(f"{row['time']} {row['venue']:8} {prices} {row['base_volume']:>14} {row['count']:>6}{note}")
     else:
         note = "  asked for" if row["is_backfilled"] else ""
@@ -208,11 +209,8 @@ def candles_table(rows: list[dict[str, Any]]) -> Table:
     right = ("open", "high", "low", "close", "base volume", "quote volume", "trades")
     result = output.table("time", "venue", *right, "", right=right)
     for row in rows:
-        notes = [
-            word
-            for word, is_so in (("open", not row["is_final"]), ("incomplete", not row["is_complete"]))
-            if is_so
-        ]
+        said = {"open": not row["is_final"], "incomplete": not row["is_complete"], "far print": row["far"]}
+        notes = [word for word, is_so in said.items() if is_so]
         result.add_row(
             row["time"], row["venue"], *[row[name] or "-" for name in ("open", "high", "low", "close")],
             row["base_volume"], row["quote_volume"], str(row["count"]), ", ".join(notes),

@@ -51,6 +51,7 @@ class Candle(msgspec.Struct, frozen=True, gc=False):
         count: trades counted in.
         is_complete: every print of the interval is in it, as far as the venue's numbers and lists can prove.
         is_final: it will not change any more.
+        far: trades counted in that lie ten times off what traded before: prices of it may be theirs alone.
     """
 
     universal: str
@@ -65,6 +66,7 @@ class Candle(msgspec.Struct, frozen=True, gc=False):
     count: int
     is_complete: bool
     is_final: bool
+    far: int = 0
 
 
 class TradeList(msgspec.Struct, frozen=True):

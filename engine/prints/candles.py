@@ -15,6 +15,10 @@ from engine.model.trades import Candle
 
 GRACE_NS = 2_000_000_000
 """A print this late, measured in prints, is still counted in."""
+FAR_TIMES = 10
+"""A print so many times above or below the one before it is counted as far off the market."""
+FAR_IN_A_ROW = 5
+"""So many of them, one after the other, are the market."""
 HOLES_KEPT = 64
 _FAR = 2**63 - 1
 
@@ -23,13 +27,14 @@ class _Bucket:
     """One interval: scaled integers; keys are (venue time, id), the arrival decides between equal ones."""
 
     __slots__ = (
-        "close", "close_key", "count", "high", "is_short", "low", "open", "open_key", "qty", "turnover",
+        "close", "close_key", "count", "far", "high", "is_short", "low", "open", "open_key", "qty",
+        "turnover",
     )  # fmt: skip
 
     def __init__(self, price: int, key: tuple[int, int]) -> None:
         self.open = self.high = self.low = self.close = price
         self.open_key = self.close_key = key
-        self.qty = self.turnover = self.count = 0
+        self.qty = self.turnover = self.count = self.far = 0
         self.is_short = False
 
     def add(self, trade: Trade, key: tuple[int, int]) -> None:
@@ -55,6 +60,7 @@ class CandleSeries:
 
     Attributes:
         late: trades that came after their candle was final, and are in none.
+        far: trades far off the market: a print is the venue's word and counts, but its candle says so.
     """
 
     def __init__(self, universal: str, interval_ns: int, kept: int, grace_ns: int = GRACE_NS) -> None:
@@ -67,7 +73,8 @@ class CandleSeries:
         self._since_ns = _FAR
         self._held_from_ns = _FAR
         self._holes: list[tuple[int, int]] = []
-        self.late = 0
+        self.late = self.far = 0
+        self._usual_price = self._far_in_a_row = 0
 
     def add(self, trade: Trade) -> None:
         """Count a print in, or count it as late."""
@@ -87,10 +94,26 @@ class CandleSeries:
         if bucket is None:
             bucket = self._buckets[start] = _Bucket(trade.price, key)
         bucket.add(trade, key)
+        if self._is_far(trade.price):
+            bucket.far += trade.count
+            self.far += trade.count
         if stamp > self._newest_ns:
             self._newest_ns = stamp
             if len(self._buckets) > self._kept:
                 self._forget()
+
+    def _is_far(self, price: int) -> bool:
+        """Tell whether a price is far off what traded before; a new level is believed after a while."""
+        usual = self._usual_price or price
+        if usual <= price * FAR_TIMES and price <= usual * FAR_TIMES:
+            self._far_in_a_row = 0
+        else:
+            self._far_in_a_row += 1
+            if self._far_in_a_row < FAR_IN_A_ROW:
+                return True
+            self._far_in_a_row = 0
+        self._usual_price = price
+        return False
 
     def hold(self, from_ns: int) -> None:
         """Keep everything from a time on open: prints may be missing, and may yet be had."""
@@ -159,6 +182,7 @@ class CandleSeries:
             bucket.count,
             is_complete and not bucket.is_short,
             self._is_final(start),
+            bucket.far,
         )
 
 

@@ -222,4 +222,5 @@ def candle_row(venue: VenueProduct, each: Candle) -> dict[str, Any]:
         "count": each.count,
         "is_complete": each.is_complete,
         "is_final": each.is_final,
+        "far": each.far,
     }

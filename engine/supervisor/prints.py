@@ -196,6 +196,7 @@ class Prints:
             "holes_open": sum(tape.hole is not None for tape in self.tapes.values()),
             "missed": self.missed,
             "missed_trades": self.missed_trades,
+            "far": sum(some["1s"].far for some in self._candles.values()),
             "late": sum(series.late for some in self._candles.values() for series in some.values()),
             "lists": self._filler.fetched if self._filler else 0,
             "lists_failed": self._filler.failed if self._filler else 0,

@@ -13,6 +13,7 @@ from engine.model.instrument import Instrument
 from engine.model.market import Side, Trade
 from engine.model.trades import TradeIds, TradeList
 from engine.model.wire import BudgetRule, HttpRequest
+from engine.prints.candles import FAR_IN_A_ROW
 from engine.session import trade_filler
 from engine.supervisor.prints import Prints
 from engine.telemetry.clock import SystemClock
@@ -226,6 +227,25 @@ async def test_candles_wait_for_what_is_missing() -> None:
     assert named(lambda each: each.is_complete) == list(range(1, 25))  # type: ignore[attr-defined]
     assert named(lambda each: each.is_final) == list(range(1, 22))  # type: ignore[attr-defined]
     assert bench.prints.health()["late"] == 0
+
+
+@pytest.mark.fault("P31")
+async def test_a_print_far_off_the_market_is_kept_and_its_candle_says_so() -> None:
+    bench = Bench()
+    for number, price in enumerate((100, 101, 10_000, 99, 1, 100), start=1):
+        bench.prints.on_trade(printed(number, price=price))
+    assert [each.price for each in bench.heard] == [100, 101, 10_000, 99, 1, 100]
+    rows = {each.open_utc_ns // SECOND: each for each in bench.prints.candles(NAME, "1s", 600)}
+    assert {number: row.far for number, row in rows.items()} == {1: 0, 2: 0, 3: 1, 4: 0, 5: 1, 6: 0}
+    assert bench.prints.candles(NAME, "1m", 1)[0].far == bench.prints.health()["far"] == 2
+
+
+@pytest.mark.fault("P31")
+async def test_a_market_that_has_moved_is_believed_after_a_few_prints() -> None:
+    bench = Bench()
+    for number, price in enumerate((100, *[2_000] * 8, 2_100), start=1):
+        bench.prints.on_trade(printed(number, price=price))
+    assert bench.prints.health()["far"] == FAR_IN_A_ROW - 1
 
 
 async def test_what_is_asked_for_at_once_goes_no_further() -> None:

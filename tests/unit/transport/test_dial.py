@@ -138,6 +138,19 @@ async def test_dns_trouble_at_the_first_time_says_so(
         await Dialer().connect("venue.test", 443)
 
 
+@pytest.mark.fault("N17")
+async def test_where_the_venue_has_moved_to_is_seen_at_the_next_connection(
+    listening: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as new_home:
+        old, new = listening.getsockname(), new_home.getsockname()
+        resolve_to(monkeypatch, [found(old), found(new), found(new, old), socket.gaierror(-3, "no answer")])
+        dialer = Dialer()
+        for home in (old, new, new, new):
+            with await dialer.connect("venue.test", 443) as connected:
+                assert connected.getpeername() == home, "the old home still answers, and is nobody's any more"
+
+
 async def test_another_hosts_addresses_are_never_used(
     listening: socket.socket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
