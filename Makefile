@@ -30,10 +30,10 @@ $(VENV)/.dev-ready: $(VENV)/.created requirements-dev.lock
 	@touch $@ $(VENV)/.run-ready
 
 NATIVE := setup.py $(shell find engine -name '*.pyx' -o -name '*.pxd' -o -name '*.h' 2>/dev/null) \
-  $(wildcard engine/router/*.py engine/transport/http.py engine/transport/request_budget.py engine/session/order_gateway.py)
+  $(wildcard engine/router/*.py engine/transport/*.py engine/session/order_gateway.py)
 $(VENV)/.built: $(NATIVE) $(VENV)/.run-ready
 	@echo "compiling the kernels (without a compiler the pure-Python path is used) ..."
-	$(BIN)/python setup.py -q build_ext --inplace
+	$(BIN)/python setup.py -q build_ext --inplace -j $$(nproc)
 	@touch $@
 
 setup: $(VENV)/.run-ready $(VENV)/.built ## build the environment and compile the kernels

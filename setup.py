@@ -35,7 +35,7 @@ ORDER_PATH = (
 
 def _extension(name: str, suffix: str, *flags: str) -> Extension:
     source = name.replace(".", "/") + suffix
-    return Extension(name, [source], extra_compile_args=[*flags, "-fno-plt"], optional=True)
+    return Extension(name, [source], extra_compile_args=[*flags, "-fno-plt", "-g0"], optional=True)
 
 
 setup(

@@ -42,8 +42,8 @@ Exit code 1: nothing has that name (what is like it is shown), or a venue is not
   python -m engine trades BTC/USDT --candles 1s --count 10 --json
   python -m engine trades ETH/USDT --candles 1m --follow           each candle once it is final
 
-A candle is incomplete where prints of it were missed, or from before this engine listened; a far print lies ten
-times off what traded before.""",
+A candle is incomplete where prints of it were missed, or from before this engine listened; a far print lies
+ten times off what traded before.""",
     "funding": """examples:
   python -m engine funding BTC/USDT:USDT                      every venue that lists it
   python -m engine funding BTC/USDT:USDT --exchange okx --history 30
