@@ -22,6 +22,8 @@ pytestmark = [
 ROOT = Path(__file__).resolve().parents[2]
 DEADLINE_S = 20.0
 SWAP = "BTC-USDT-SWAP"
+_OPENED: list[Any] = []
+"""REST halves that a test has made: each keeps a connection until it is closed."""
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +46,8 @@ async def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
         # The client's sockets build their TLS context from this variable, and its HTTP library as well.
         monkeypatch.setenv("SSL_CERT_FILE", str(authority))
         yield running
+        while _OPENED:
+            _OPENED.pop().close()
 
 
 def keys(server: SimServer) -> tuple[str, str, str]:
@@ -57,7 +61,8 @@ def address(server: SimServer, name: str) -> str:
 
 def api(kind: Any, server: SimServer, flag: str = "0") -> Any:
     """Return one of the client's REST halves; ``flag`` 0 means production."""
-    return kind(*keys(server), None, flag, address(server, "rest"))
+    _OPENED.append(kind(*keys(server), None, flag, address(server, "rest")))
+    return _OPENED[-1]
 
 
 async def ask(call: Any, *args: Any, **more: Any) -> Any:
