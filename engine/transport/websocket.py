@@ -299,8 +299,9 @@ class WebSocketSession:
         self, url: str, new_listener: Callable[[_Ears], Any], ears: _Ears, sockets: list[socket.socket]
     ) -> None:
         async def dial(target: Any) -> socket.socket:
-            connecting = self._dialer.connect(target.host, target.port)
-            sockets.append(await asyncio.wait_for(connecting, DIAL_TIMEOUT_S))
+            # Not wait_for: until Python 3.12 it loses the socket when it is cancelled in that very moment.
+            async with asyncio.timeout(DIAL_TIMEOUT_S):
+                sockets.append(await self._dialer.connect(target.host, target.port))
             return sockets[-1]
 
         await ws_connect(
