@@ -70,7 +70,7 @@ def _ours(name: str, book_type: Any, feed_type: Any, stages: int = 0) -> Callabl
             book.load_snapshot(start.snapshot())
             books[start.stream] = book
         feed_code = feed.feed_code
-        now = time.monotonic_ns
+        receive: Any = getattr(feed, "receive", None)  # what the listener does, in one call
 
         def step(frame: bytes) -> None:
             if not feed_code(frame):
@@ -78,7 +78,7 @@ def _ours(name: str, book_type: Any, feed_type: Any, stages: int = 0) -> Callabl
             feed.last_book.touch_floats()
 
         def step_stamped(frame: bytes) -> None:
-            feed_code(frame, now(), 1)
+            receive(frame)
             feed.last_book.touch_floats()
 
         def levels() -> Levels:

@@ -15,7 +15,7 @@ from libc.stdint cimport INT64_MAX
 from libc.stdlib cimport calloc, free, malloc, qsort, realloc
 from libc.string cimport memcmp, memcpy, memmove, memset
 
-from engine.model._native cimport mono_now_ns, utc_now_ns
+from engine.model._native cimport TICKS, mono_now_ns, utc_now_ns
 
 from engine.model.errors import BookNotLive, UsageError
 from engine.model.market import BookState, Feed, SequenceRule, contract_parts
@@ -631,6 +631,11 @@ cdef class DepthFeed(FrameSink):
             return PASS
         return self.process(<const char*>&view[0], view.shape[0], mono_ns, utc_ns)
 
+    def receive(self, bytes data not None):
+        """Feed one frame stamped now, as the listener stamps and feeds it; return its ``Feed`` code."""
+        cdef int64_t mono_ns = mono_now_ns()
+        return self.process(PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data), mono_ns, 0)
+
     @property
     def last_outcome(self):
         """Return the ``Feed`` code of the latest frame."""
@@ -645,7 +650,7 @@ cdef class DepthFeed(FrameSink):
         cdef int64_t entered = 0, parsed = 0, decided = 0, applied = 0, done = 0
         cdef int outcome, walked
         if self.stages > 1:
-            entered = mono_now_ns()
+            entered = TICKS.now()
         self.start = self.cursor = <const uint8_t*>data
         self.end = self.start + size
         walked = self.walk()
@@ -656,7 +661,7 @@ cdef class DepthFeed(FrameSink):
         book = <NativeBook>self.book_list[self.target]
         self.last_book = book
         if self.stages > 1:
-            parsed = mono_now_ns()
+            parsed = TICKS.now()
         if (
             walked == BROKEN
             or self.is_bad
@@ -671,11 +676,11 @@ cdef class DepthFeed(FrameSink):
             self.check_times(utc_ns)
             outcome = self.decide(book)
         if self.stages > 1:
-            decided = mono_now_ns()
+            decided = TICKS.now()
         if outcome == APPLIED:
             self.apply(book, mono_ns, utc_ns)
             if self.stages > 1:
-                applied = mono_now_ns()
+                applied = TICKS.now()
             if self.rows is not None:
                 self.append_rows(book, utc_ns)
             if book.crossed():
@@ -684,15 +689,16 @@ cdef class DepthFeed(FrameSink):
             if outcome == APPLIED and book.watcher is not None:
                 book.watcher.touched(book, True)
             if self.stages:
-                done = mono_now_ns()
+                done = TICKS.now()
                 if mono_ns:
-                    self.wire_to_book_ns.add(done - mono_ns)
+                    self.wire_to_book_ns.add(TICKS.mono(done) - mono_ns)
                 if self.stages > 1:
-                    self.stage0.add(entered - mono_ns if mono_ns else 0)
-                    self.stage1.add(parsed - entered)
-                    self.stage2.add(decided - parsed)
-                    self.stage3.add(applied - decided)
-                    self.stage4.add(done - applied)
+                    if mono_ns:
+                        self.stage0.add(TICKS.mono(done) - TICKS.ns(done - entered) - mono_ns)
+                    self.stage1.add(TICKS.ns(parsed - entered))
+                    self.stage2.add(TICKS.ns(decided - parsed))
+                    self.stage3.add(TICKS.ns(applied - decided))
+                    self.stage4.add(TICKS.ns(done - applied))
         self.outcome = outcome
         self.outcomes[outcome] += 1
         if outcome == APPLIED:

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import Any, Protocol
 
@@ -149,6 +149,17 @@ class BookLike(Protocol):
         ...
 
 
+FRAME_STAGES = (
+    "received_to_entered",
+    "entered_to_parsed",
+    "parsed_to_decided",
+    "decided_to_applied",
+    "applied_to_done",
+)
+"""Between the six stamps of a frame: bytes received; kernel entered; bytes walked; values scaled and the
+frame's place in the sequence decided; levels in the book; book checked, recorded, told to whoever watches."""
+
+
 class DepthFeedLike(Protocol):
     """Applies the depth frames of one connection.
 
@@ -161,7 +172,7 @@ class DepthFeedLike(Protocol):
         odd_times: frames whose event time was a wrong unit or far off (told by the ``utc_ns`` argument); what
             they say of the book was used, what they say of time was not.
         wire_to_book_ns: bytes received (the ``mono_ns`` argument) to book readable.
-        stage_ns: received-entered, entered-parsed, parsed-decided, decided-applied, applied-done.
+        stage_ns: one histogram for each of ``FRAME_STAGES``; the fallback in Python leaves them empty.
     """
 
     on_attention: Callable[[Any, int, bytes], None] | None
@@ -172,6 +183,11 @@ class DepthFeedLike(Protocol):
     @property
     def odd_times(self) -> int:
         """Return how many frames had an event time that is not believed."""
+        ...
+
+    @property
+    def stage_ns(self) -> Sequence[HistogramLike]:
+        """Return the histograms of the stages of applied frames."""
         ...
 
     @property

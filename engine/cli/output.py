@@ -228,6 +228,7 @@ def print_status(status: dict[str, Any]) -> None:
             fullest_budget(venue["budget"]),
         )
     out.print(rows)
+    print_stages(out, status["venues"])
     for venue in status["venues"]:
         if venue["error"]:
             out.print(f"  [red]{venue['venue']} {venue['product']}[/]: {escape(venue['error'])}")
@@ -240,6 +241,21 @@ def print_status(status: dict[str, Any]) -> None:
             print_stranded(out, desk)
     if status.get("orders"):
         out.print(order_table(status["orders"]))
+
+
+def print_stages(out: Console, venues: list[dict[str, Any]]) -> None:
+    """Print where frames spend their time, p50 / p99 of each stage, where that is stamped."""
+    stamped = [venue for venue in venues if venue["frame_stages_ns"]]
+    if not stamped:
+        return
+    names = list(stamped[0]["frame_stages_ns"])
+    titles = [name.replace("_", " ").replace(" to ", "\nto ") for name in names]
+    rows = table("frames, us\n(p50 / p99)", "product", *titles, right=tuple(titles))
+    for venue in stamped:
+        stages = venue["frame_stages_ns"]
+        cells = [f"{stages[name]['p50'] / 1000:.2f} / {stages[name]['p99'] / 1000:.1f}" for name in names]
+        rows.add_row(venue["venue"], venue["product"], *cells)
+    out.print(rows)
 
 
 def print_recorder(out: Console, stats: dict[str, Any]) -> None:

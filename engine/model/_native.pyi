@@ -8,6 +8,11 @@ COLUMN_NAMES: tuple[str, ...]
 class FrameSink:
     def feed(self, data: bytes | bytearray | memoryview, mono_ns: int = 0, utc_ns: int = 0) -> bool: ...
 
+class TickClock:
+    @property
+    def is_counter(self) -> bool: ...
+    def mono_ns(self) -> int: ...
+
 class DeltaRows:
     columns: Mapping[str, npt.NDArray[np.int64]]
     capacity: int

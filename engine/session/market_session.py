@@ -15,7 +15,7 @@ import zlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from engine.book.l2 import BookLike, DepthFeedLike
+from engine.book.l2 import FRAME_STAGES, BookLike, DepthFeedLike
 from engine.book.sync import BookSync
 from engine.book.twins import TwinBuffer
 from engine.model.instrument import Instrument
@@ -45,6 +45,7 @@ class MarketSession:
         books: universal symbol to book, for the plan's depth routes.
         desk: answers snapshot requests (not where snapshots come on the stream), and asks for addresses.
         stale_after_ms: a connection silent for this long makes its books STALE.
+        has_stages: every frame's stages are stamped (``frame_stages``).
         has_twins: keep two connections.
 
     Attributes:
@@ -71,6 +72,7 @@ class MarketSession:
         buffer_frames_max: int,
         stale_after_ms: int,
         has_twins: bool = False,
+        has_stages: bool = False,
     ) -> None:
         self.plan = plan
         self._adapter = adapter
@@ -90,6 +92,8 @@ class MarketSession:
         self._made = 0
         self._counted = {"messages": 0, "reconnects": 0, "quarantined": 0}
         self._retired_ns = Histogram()
+        self._has_stages = has_stages
+        self._retired_stages_ns = [Histogram() for _ in FRAME_STAGES]
         self._renewals: set[asyncio.Task[None]] = set()
         self._rotation: asyncio.Task[None] | None = None
         self._rotate_not_before_ns = 0
@@ -126,6 +130,8 @@ class MarketSession:
         )  # fmt: skip
         if link.feed is not None:
             link.feed.rows = self._rows
+            if self._has_stages:
+                link.feed.stages = 2
         return link
 
     # ----------------------------------------------------------------------------------------- life
@@ -301,6 +307,8 @@ class MarketSession:
             self._counted[name] += getattr(link.session, name)
         if link.feed is not None:
             merge(self._retired_ns, link.feed.wire_to_book_ns)
+            for total, one in zip(self._retired_stages_ns, link.feed.stage_ns, strict=True):
+                merge(total, one)
 
     # ---------------------------------------------------------------------------------------- books
 
@@ -415,6 +423,14 @@ class MarketSession:
         for feed in self.feeds:
             merge(total, feed.wire_to_book_ns)
         return total
+
+    def frame_stages(self) -> list[Histogram]:
+        """Return one histogram for each of ``FRAME_STAGES``, of all connections that were."""
+        totals = [Histogram() for _ in FRAME_STAGES]
+        for stages in (self._retired_stages_ns, *(feed.stage_ns for feed in self.feeds)):
+            for total, one in zip(totals, stages, strict=True):
+                merge(total, one)
+        return totals
 
     def record_to(self, rows: Any) -> None:
         """Append applied levels to ``rows``, whichever connection brings them."""

@@ -10,7 +10,7 @@ import ssl
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from engine.book.l2 import BookLike, decimal_text, levels_text, new_book
+from engine.book.l2 import FRAME_STAGES, BookLike, decimal_text, levels_text, new_book
 from engine.config import Config
 from engine.model.errors import InstrumentUnknown, NotSent, ProtocolViolation, Unanswered
 from engine.model.instrument import Instrument, Product
@@ -313,6 +313,7 @@ class VenueProduct:
             generator=self._random,
             buffer_frames_max=market_data.buffer_frames_max,
             stale_after_ms=market_data.stale_after_ms,
+            has_stages=market_data.frame_stages,
             has_twins=self._config.venues[self.venue].twin_connections,
         )
         if plan.has_trades and "trades" in market_data.topics:
@@ -454,6 +455,16 @@ class VenueProduct:
             merge(total, session.wire_to_book())
         return total
 
+    def frame_stages(self) -> dict[str, dict[str, int]] | None:
+        """Return the percentiles of each of ``FRAME_STAGES``; ``None``: nothing was stamped."""
+        totals = [Histogram() for _ in FRAME_STAGES]
+        for session in self.sessions:
+            for total, one in zip(totals, session.frame_stages(), strict=True):
+                merge(total, one)
+        if not totals[-1].count:
+            return None
+        return {name: summary(total) for name, total in zip(FRAME_STAGES, totals, strict=True)}
+
     def quote_rows(self, universals: tuple[str, ...] = ()) -> list[dict[str, Any]]:
         """Return one row per instrument: best bid and ask, spread, state, age, rates and latency.
 
@@ -553,6 +564,7 @@ class VenueProduct:
             },
             "feed_latency_ns": self.feed_latency.view(),
             "wire_to_book_ns": summary(self.wire_to_book()),
+            "frame_stages_ns": self.frame_stages(),
             "not_live": [
                 {"pair": universal, "state": book.state_name, "reason": book.reason}
                 for universal, book in self.books.items()

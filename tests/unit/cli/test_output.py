@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from engine.book.l2 import FRAME_STAGES
 from engine.cli import output
 
 BUDGET = {f"bitmart.perp.window_{number}": f"{number}/40" for number in range(12)}
@@ -16,6 +17,7 @@ def venue(**changed: Any) -> dict[str, Any]:
         "venue": "bitmart", "product": "perp", "state": "up", "error": "", "books": 10, "live": 10,
         "messages": 123_456, "reconnects": 2, "gaps": 0, "resyncs": 3, "rejected": 0, "budget": BUDGET,
         "wire_to_book_ns": {"p50": 6_300, "p99": 21_500}, "not_live": [],
+        "frame_stages_ns": None,
         "feed_latency_ns": {"p50": 1_300_000, "error_ns": 400_000},
     }  # fmt: skip
     return {**row, **changed}
@@ -38,6 +40,17 @@ def test_status_has_room_for_every_column(capsys: pytest.CaptureFixture[str]) ->
         "bitmart", "perp", "up", "10/10", "123456", "2", "0", "3", "0", "6.3", "21.5", "1.3",
         "±0.4", "bitmart.perp.window_11", "11/40",
     ]  # fmt: skip
+
+
+def test_status_tells_stages_where_they_are_stamped(capsys: pytest.CaptureFixture[str]) -> None:
+    stages = {name: {"p50": 310, "p99": 1_900} for name in FRAME_STAGES}
+    output.print_status(status(venue(frame_stages_ns=stages), venue(venue="okx")))
+    out = capsys.readouterr().out
+    line = next(line for line in out.splitlines() if "0.31 / 1.9" in line)
+    assert line.split()[:2] == ["bitmart", "perp"]
+    assert line.count("0.31 / 1.9") == len(FRAME_STAGES)
+    assert "decided" in out
+    assert "okx" not in line
 
 
 def test_status_tells_a_long_error_on_a_line_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
