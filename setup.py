@@ -14,6 +14,8 @@ from setuptools import Extension, setup
 KERNELS = (
     "engine.model._native",
     "engine.model._text",
+    "engine.model._mac",
+    "engine.model._forms",
     "engine.transport._answer",
     "engine.telemetry._histogram",
     "engine.book._kernel",

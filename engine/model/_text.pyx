@@ -67,7 +67,8 @@ cdef class Scaler:
     def __init__(self, unusual):
         self.unusual = unusual
 
-    def __call__(self, str text not None, int scale):
+    def scale(self, str text not None, int scale):
+        """Return ``text`` as an int of ``10**-scale`` units."""
         value = scale_text(text, scale)
         return value if value >= 0 else self.unusual(text, scale)
 

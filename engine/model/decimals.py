@@ -59,7 +59,7 @@ def _unusual(text: str, scale: int) -> int:
     return value
 
 
-scaled = Scaler(_unusual)
+scaled = Scaler(_unusual).scale
 """``scaled(text, scale)``: decimal text as an integer of ``10**-scale`` units, or ProtocolViolation."""
 
 

@@ -38,7 +38,7 @@ class PureScaler:
     def __init__(self, unusual: Callable[[str, int], int]) -> None:
         self._unusual = unusual
 
-    def __call__(self, text: str, scale: int) -> int:
+    def scale(self, text: str, scale: int) -> int:
         """Return ``text`` as an int of ``10**-scale`` units."""
         value = pure_scale_text(text, scale)
         return value if value >= 0 else self._unusual(text, scale)

@@ -8,6 +8,7 @@ import msgspec
 
 from engine.model.account import Balance, Position
 from engine.model.errors import ConfigError
+from engine.model.forms import Form
 from engine.model.instrument import Instrument, Product
 from engine.model.market import BookSnapshot
 from engine.model.orders import AmendOrder, ExecutionReport, NewOrder, OrderAck, VenueError
@@ -204,6 +205,7 @@ class BinanceTrading:
         self._cancel_label = f"{self._label}.cancel"
         self._headers = f"X-MBX-APIKEY: {key}\r\n".encode()
         self._symbols: dict[str, str] = {}
+        self._forms: dict[str, tuple[Instrument, dict[int, Form]]] = {}
         self._decoder = PrivateDecoder(product, known)
         self._is_logged_on = False
 
@@ -220,18 +222,30 @@ class BinanceTrading:
             symbol = self._symbols[instrument.symbol] = order_entry.url_text(instrument.symbol)
         return symbol
 
-    def _signed(self, query: str, stamp_ms: int) -> str:
+    def _signed(self, query: str, stamp_ms: int) -> bytes:
         """Return the query with time, validity and, last, the signature over all of it."""
         middle = f"&{query}" if query else ""
-        payload = f"timestamp={stamp_ms}{middle}&recvWindow={self.validity_ms}"
-        return f"{payload}&signature={self._signer.sign_url(payload.encode())}"
+        return self._signer.signed(f"timestamp={stamp_ms}{middle}&recvWindow={self.validity_ms}".encode())
+
+    def _form(self, order: NewOrder, instrument: Instrument) -> Form:
+        """Return the form of orders like this one; a listing that was read again has new instruments."""
+        known = self._forms.get(instrument.symbol)
+        if known is None or known[0] is not instrument:
+            known = self._forms[instrument.symbol] = (instrument, {})
+        key = order_entry.form_key(order)
+        form = known[1].get(key)
+        if form is None:
+            symbol = self._symbol(instrument)
+            form = order_entry.place_form(self.product, order, instrument, symbol, self.validity_ms)
+            known[1][key] = form
+        return form
 
     def _read(
         self, path: str, query: str, stamp_ms: int, label: str, weight: int, is_reserved: bool = False
     ) -> HttpRequest:
         return HttpRequest(
             method="GET",
-            target=f"{path}?{self._signed(query, stamp_ms)}",
+            target=f"{path}?{self._signed(query, stamp_ms).decode()}",
             label=f"{self._label}.{label}",
             headers=self._headers,
             weight=weight,
@@ -247,14 +261,15 @@ class BinanceTrading:
         Raises:
             UsageError: the order cannot be expressed at this venue.
         """
-        symbol = self._symbols.get(instrument.symbol) or self._symbol(instrument)
-        query = order_entry.place_query(self.product, order, instrument, symbol)
+        order_entry.check_order(self.product, order, instrument)
+        form = self._form(order, instrument)
+        payload = form.fill(order.client_order_id, order.qty, order.price, stamp_ms)
         return HttpRequest(
             method="POST",
             target=self._order_path,
             label=self._place_label,
             headers=self._headers,
-            body=self._signed(query, stamp_ms).encode(),
+            body=self._signer.signed(payload),
             weight=1 if self._is_spot else 0,
             order_count=1,
             idempotent=False,
@@ -269,14 +284,14 @@ class BinanceTrading:
         Raises:
             UsageError: spot only makes an order smaller, at its price.
         """
-        symbol = self._symbols.get(instrument.symbol) or self._symbol(instrument)
+        symbol = self._symbol(instrument)
         query = order_entry.amend_query(self.product, amend, instrument, symbol)
         return HttpRequest(
             method="PUT",
             target=f"{self._order_path}/amend/keepPriority" if self._is_spot else self._order_path,
             label=f"{self._label}.amend",
             headers=self._headers,
-            body=self._signed(query, stamp_ms).encode(),
+            body=self._signed(query, stamp_ms),
             weight=4 if self._is_spot else 1,
             order_count=0 if self._is_spot else 1,
             idempotent=False,
@@ -289,7 +304,7 @@ class BinanceTrading:
         query = order_entry.target_query(self._symbol(instrument), client_order_id, venue_order_id)
         return HttpRequest(
             method="DELETE",
-            target=f"{self._order_path}?{self._signed(query, stamp_ms)}",
+            target=f"{self._order_path}?{self._signed(query, stamp_ms).decode()}",
             label=self._cancel_label,
             headers=self._headers,
             is_reserved=True,
@@ -315,9 +330,10 @@ class BinanceTrading:
     def cancel_all_http(self, instrument: Instrument, stamp_ms: int) -> HttpRequest:
         """Encode and sign a cancel of all open orders of one symbol."""
         path = "openOrders" if self._is_spot else "allOpenOrders"
+        query = self._signed(f"symbol={self._symbol(instrument)}", stamp_ms).decode()
         return HttpRequest(
             method="DELETE",
-            target=f"{self._path}/{path}?{self._signed(f'symbol={self._symbol(instrument)}', stamp_ms)}",
+            target=f"{self._path}/{path}?{query}",
             label=f"{self._label}.cancel_all",
             headers=self._headers,
             is_reserved=True,

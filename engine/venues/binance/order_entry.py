@@ -21,6 +21,7 @@ from urllib.parse import quote
 import msgspec
 
 from engine.model.errors import ProtocolViolation, UsageError
+from engine.model.forms import Form, Gap
 from engine.model.instrument import Instrument, Product
 from engine.model.market import Side
 from engine.model.orders import (
@@ -55,7 +56,8 @@ ORDER_STATES = {
 
 SIDES = {"BUY": Side.BUY, "SELL": Side.SELL}
 _SIDE_WORDS = ("BUY", "SELL")  # by Side's value
-_LIMIT, _MARKET, _GTC, _SPOT = OrderType.LIMIT, OrderType.MARKET, TimeInForce.GTC, Product.SPOT
+_LIMIT, _MARKET, _SPOT = OrderType.LIMIT, OrderType.MARKET, Product.SPOT
+_GTC, _IOC = TimeInForce.GTC, TimeInForce.IOC
 _TIF_WORDS = {TimeInForce.GTC: "GTC", TimeInForce.IOC: "IOC", TimeInForce.FOK: "FOK"}
 
 _CLIENT_ORDER_ID = re.compile(r"[a-zA-Z0-9_-]{1,36}", re.ASCII)
@@ -93,31 +95,50 @@ def response_type(product: Product, order: NewOrder) -> str:
     return "ACK" if order.time_in_force is _GTC else "RESULT"
 
 
-def place_query(product: Product, order: NewOrder, instrument: Instrument, symbol: str) -> str:
-    """Return a new order as a query; ``symbol`` is percent-encoded already.
+def place_pairs(
+    product: Product, order: NewOrder, instrument: Instrument, symbol: str
+) -> list[tuple[str, str | Gap]]:
+    """Return the parameters of an order like this one, with gaps for its id, quantity and price.
 
     Post-only is ``type=LIMIT_MAKER`` on spot (without a time in force) and ``timeInForce=GTX`` on USD-M.
-
-    Raises:
-        UsageError: the order cannot be expressed; see :func:`check_order`.
     """
-    check_order(product, order, instrument)
-    head = (
-        f"symbol={symbol}&side={_SIDE_WORDS[order.side]}&newClientOrderId={order.client_order_id}"
-        f"&newOrderRespType={response_type(product, order)}"
-    )
-    qty = plain(order.qty, instrument.qty_scale)
-    reduce_only = "&reduceOnly=true" if order.reduce_only else ""
+    pairs: list[tuple[str, str | Gap]] = [
+        ("symbol", symbol),
+        ("side", _SIDE_WORDS[order.side]),
+        ("newClientOrderId", Gap.CLIENT_ID),
+        ("newOrderRespType", response_type(product, order)),
+    ]
     if order.order_type is _MARKET:
-        return f"{head}&type=MARKET&quantity={qty}{reduce_only}"
-    price = plain(order.price, instrument.price_scale)
-    if not order.post_only:
-        tif = _TIF_WORDS[order.time_in_force]
-    elif product is _SPOT:
-        return f"{head}&type=LIMIT_MAKER&quantity={qty}&price={price}"
+        pairs += [("type", "MARKET"), ("quantity", Gap.QTY)]
+    elif order.post_only and product is _SPOT:
+        return [*pairs, ("type", "LIMIT_MAKER"), ("quantity", Gap.QTY), ("price", Gap.PRICE)]
     else:
-        tif = "GTX"
-    return f"{head}&type=LIMIT&quantity={qty}&price={price}&timeInForce={tif}{reduce_only}"
+        tif = "GTX" if order.post_only else _TIF_WORDS[order.time_in_force]
+        pairs += [("type", "LIMIT"), ("quantity", Gap.QTY), ("price", Gap.PRICE), ("timeInForce", tif)]
+    return [*pairs, ("reduceOnly", "true")] if order.reduce_only else pairs
+
+
+def place_form(
+    product: Product, order: NewOrder, instrument: Instrument, symbol: str, recv_window_ms: int
+) -> Form:
+    """Return the form of every order like this one; ``symbol`` is percent-encoded already."""
+    pieces: list[bytes | Gap] = [b"timestamp=", Gap.STAMP]
+    for name, value in place_pairs(product, order, instrument, symbol):
+        pieces.append(f"&{name}=".encode())
+        pieces.append(value if isinstance(value, Gap) else value.encode())
+    return Form(
+        [*pieces, f"&recvWindow={recv_window_ms}".encode()], instrument.qty_scale, instrument.price_scale
+    )
+
+
+def form_key(order: NewOrder) -> int:
+    """Return a number that orders of one instrument share when their form is the same."""
+    key = order.side + 2 * order.post_only + 4 * order.reduce_only
+    if order.order_type is not _LIMIT:
+        return key + 8
+    if order.time_in_force is _GTC:
+        return key
+    return key + (16 if order.time_in_force is _IOC else 32)
 
 
 def place_params(product: Product, order: NewOrder, instrument: Instrument) -> dict[str, str | int]:
@@ -126,13 +147,14 @@ def place_params(product: Product, order: NewOrder, instrument: Instrument) -> d
     Raises:
         UsageError: see :func:`check_order`.
     """
-    query = place_query(product, order, instrument, "")  # every value but the symbol is plain text
-    params: dict[str, str | int] = {}
-    for pair in query.split("&"):
-        name, _, value = pair.partition("=")
-        params[name] = value
-    params["symbol"] = instrument.symbol
-    return params
+    check_order(product, order, instrument)
+    values = {
+        Gap.CLIENT_ID: order.client_order_id,
+        Gap.QTY: plain(order.qty, instrument.qty_scale),
+        Gap.PRICE: plain(order.price, instrument.price_scale),
+    }
+    pairs = place_pairs(product, order, instrument, instrument.symbol)
+    return {name: values[value] if isinstance(value, Gap) else value for name, value in pairs}
 
 
 def check_amend(product: Product, amend: AmendOrder, instrument: Instrument) -> None:

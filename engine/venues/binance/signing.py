@@ -11,8 +11,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 from urllib.parse import quote
 
@@ -21,9 +20,10 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from engine.model.errors import ConfigError
+from engine.model.mac import HmacSha256
 from engine.venues.base import Credentials
 
-_BLOCK = 64
+_LABEL = b"&signature="
 
 
 class Signer(Protocol):
@@ -35,38 +35,24 @@ class Signer(Protocol):
         """Return the signature as it stands in a JSON parameter."""
         ...
 
-    def sign_url(self, payload: bytes) -> str:
-        """Return the signature percent-encoded for a query or form."""
+    def signed(self, payload: bytes) -> bytes:
+        """Return a query or form with its signature, percent-encoded, at its end."""
         ...
 
 
 class HmacSigner:
-    """HMAC-SHA256, lower-case hex.
-
-    The key's inner and outer SHA-256 states are prepared once and copied for each request: less than half
-    the cost of ``hmac.new`` (0.6 against 1.4 microseconds).
-    """
+    """HMAC-SHA256, lower-case hex."""
 
     is_ed25519 = False
-    __slots__ = ("_inner", "_outer")
+    __slots__ = ("_mac", "sign")
 
     def __init__(self, secret: str) -> None:
-        key = secret.encode()
-        if len(key) > _BLOCK:
-            key = hashlib.sha256(key).digest()
-        key = key.ljust(_BLOCK, b"\0")
-        self._inner = hashlib.sha256(bytes(byte ^ 0x36 for byte in key))
-        self._outer = hashlib.sha256(bytes(byte ^ 0x5C for byte in key))
+        self._mac = HmacSha256(secret.encode())
+        self.sign: Callable[[bytes], str] = self._mac.hex
 
-    def sign(self, payload: bytes) -> str:
-        """Return the hex digest."""
-        inner = self._inner.copy()
-        inner.update(payload)
-        outer = self._outer.copy()
-        outer.update(inner.digest())
-        return outer.hexdigest()
-
-    sign_url = sign
+    def signed(self, payload: bytes) -> bytes:
+        """Return a query or form with its signature at its end."""
+        return self._mac.followed(payload, _LABEL)
 
     def __repr__(self) -> str:
         return "HmacSigner(***)"
@@ -85,9 +71,9 @@ class Ed25519Signer:
         """Return the base64 signature."""
         return base64.b64encode(self._key.sign(payload)).decode()
 
-    def sign_url(self, payload: bytes) -> str:
-        """Return the base64 signature with ``+``, ``/`` and ``=`` percent-encoded."""
-        return quote(self.sign(payload), safe="")
+    def signed(self, payload: bytes) -> bytes:
+        """Return a query or form with its signature at its end: ``+``, ``/`` and ``=`` percent-encoded."""
+        return payload + _LABEL + quote(self.sign(payload), safe="").encode()
 
     def __repr__(self) -> str:
         return "Ed25519Signer(***)"

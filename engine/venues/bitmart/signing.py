@@ -10,13 +10,11 @@ Source: BitMart API docs, "Authentication", "Signature", "WebSocket - Login", se
 
 from __future__ import annotations
 
-import hashlib
-import hmac
-
 import msgspec
 
 from engine.model.errors import ConfigError
 from engine.model.instrument import Product
+from engine.model.mac import HmacSha256
 from engine.venues.base import Credentials
 
 LOGIN_TEXT = "bitmart.WebSocket"
@@ -46,15 +44,13 @@ class BitmartSigner:
                 raise ConfigError(f"the BitMart {name} must be printable ASCII")
         self._key = credentials.key
         self._memo = memo
-        self._mac = hmac.new(secret.encode(), digestmod=hashlib.sha256)
+        self._mac = HmacSha256(secret.encode())
         self.keyed = f"X-BM-KEY: {key}\r\n".encode()
         """The header line of a request that shows the key alone."""
 
     def sign(self, stamp_ms: int, payload: bytes) -> str:
         """Return the signature of a body, or of the login's text."""
-        mac = self._mac.copy()
-        mac.update(f"{stamp_ms}#{self._memo}#".encode() + payload)
-        return mac.hexdigest()
+        return self._mac.hex(f"{stamp_ms}#{self._memo}#".encode() + payload)
 
     def headers(self, body: bytes, stamp_ms: int) -> bytes:
         """Return the header lines that sign a POST."""

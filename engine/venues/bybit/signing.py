@@ -13,8 +13,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
-import hmac
 from collections.abc import Callable
 
 import msgspec
@@ -24,6 +22,7 @@ from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from engine.model.errors import ConfigError
+from engine.model.mac import HmacSha256
 from engine.venues.base import Credentials
 from engine.venues.bybit.endpoints import LOGIN_VALID_MS
 
@@ -52,7 +51,9 @@ class BybitSigner:
         self._key = key
         self._window = str(window_ms)
         self._tail = f"\r\nX-BAPI-API-KEY: {key}\r\nX-BAPI-RECV-WINDOW: {window_ms}\r\n".encode()
-        self.sign: Callable[[bytes], str] = _rsa(secret) if "PRIVATE KEY" in secret else _hmac(secret)
+        self.sign: Callable[[bytes], str] = (
+            _rsa(secret) if "PRIVATE KEY" in secret else HmacSha256(secret.encode()).hex
+        )
 
     def headers(self, payload: bytes, stamp_ms: int) -> bytes:
         """Return the header lines that sign a request; ``payload`` is its query or its body."""
@@ -70,17 +71,6 @@ class BybitSigner:
 
     def __repr__(self) -> str:
         return "BybitSigner(***)"
-
-
-def _hmac(secret: str) -> Callable[[bytes], str]:
-    prepared = hmac.new(secret.encode(), digestmod=hashlib.sha256)
-
-    def sign(payload: bytes) -> str:
-        mac = prepared.copy()
-        mac.update(payload)
-        return mac.hexdigest()
-
-    return sign
 
 
 def _rsa(secret: str) -> Callable[[bytes], str]:

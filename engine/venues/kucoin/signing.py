@@ -13,11 +13,10 @@ body is signed byte for byte as it is sent. Stamps may be off by 5 s. Source: Ku
 from __future__ import annotations
 
 import base64
-import hashlib
-import hmac
 from urllib.parse import quote
 
 from engine.model.errors import ConfigError
+from engine.model.mac import HmacSha256
 from engine.venues.base import Credentials
 
 KEY_VERSIONS = (2, 3)
@@ -49,7 +48,7 @@ class KucoinSigner:
         if key_version not in KEY_VERSIONS:
             raise ConfigError(f"key_version = {key_version}: KuCoin takes 2 or 3; make a new key")
         self._key = credentials.key
-        self._mac = hmac.new(secret.encode(), digestmod=hashlib.sha256)
+        self._mac = HmacSha256(secret.encode())
         self._passphrase = self.sign(passphrase.encode())
         self._tail = (
             f"\r\nKC-API-KEY: {key}\r\nKC-API-PASSPHRASE: {self._passphrase}"
@@ -58,9 +57,7 @@ class KucoinSigner:
 
     def sign(self, payload: bytes) -> str:
         """Return the base64 signature of the payload."""
-        mac = self._mac.copy()
-        mac.update(payload)
-        return base64.b64encode(mac.digest()).decode()
+        return base64.b64encode(self._mac.digest(payload)).decode()
 
     def headers(self, method: str, target: str, body: bytes, stamp_ms: int) -> bytes:
         """Return the header lines that sign a REST request."""

@@ -11,13 +11,12 @@ Source: OKX v5 API docs, "REST Authentication" and "WebSocket - Login", seen 202
 from __future__ import annotations
 
 import base64
-import hashlib
-import hmac
 from datetime import UTC, datetime
 
 import msgspec
 
 from engine.model.errors import ConfigError
+from engine.model.mac import HmacSha256
 from engine.venues.base import Credentials
 
 
@@ -44,7 +43,7 @@ class OkxSigner:
                 raise ConfigError(f"the OKX {name} must be printable ASCII")
         self._key = credentials.key
         self._passphrase = passphrase
-        self._mac = hmac.new(secret.encode(), digestmod=hashlib.sha256)
+        self._mac = HmacSha256(secret.encode())
         demo = "x-simulated-trading: 1\r\n" if is_demo else ""
         self._tail = f"\r\nOK-ACCESS-KEY: {key}\r\nOK-ACCESS-PASSPHRASE: {passphrase}\r\n{demo}".encode()
         self._second = -1
@@ -52,9 +51,7 @@ class OkxSigner:
 
     def sign(self, payload: bytes) -> str:
         """Return the base64 signature of the payload."""
-        mac = self._mac.copy()
-        mac.update(payload)
-        return base64.b64encode(mac.digest()).decode()
+        return base64.b64encode(self._mac.digest(payload)).decode()
 
     def stamp(self, stamp_ms: int) -> str:
         """Return milliseconds as ``2026-11-23T13:58:41.924Z``."""

@@ -65,7 +65,7 @@ def test_the_unusual_is_asked_about(scaler: type[module.PureScaler]) -> None:
         asked.append((text, scale))
         raise ValueError(text)
 
-    scaled = scaler(unusual)
+    scaled = scaler(unusual).scale
     assert scaled("1.50", 2) == 150
     with pytest.raises(ValueError, match=r"1\.505"):
         scaled("1.505", 2)
