@@ -23,6 +23,7 @@ KERNELS = (
     "engine.transport._listener",
 )
 ORDER_PATH = (
+    "engine.router.breaker",
     "engine.router.checks",
     "engine.router.order",
     "engine.router.router",
@@ -31,6 +32,7 @@ ORDER_PATH = (
     "engine.transport.busy_poll",
     "engine.transport.encoding",
     "engine.transport.http",
+    "engine.transport.http_connection",
     "engine.transport.request_budget",
 )
 

@@ -72,6 +72,11 @@ cdef class TickClock:
 cdef TickClock TICKS
 
 
+cdef class SystemClock:
+    cpdef int64_t mono_ns(self) except? -1
+    cpdef int64_t utc_ns(self) except? -1
+
+
 cdef class FrameSink:
     cdef int on_frame(self, const char* data, Py_ssize_t size, int64_t mono_ns, int64_t utc_ns) except -1
 

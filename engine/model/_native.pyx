@@ -85,6 +85,18 @@ cdef class TickClock:
 TICKS = TickClock()
 
 
+cdef class SystemClock:
+    """See ``engine.telemetry.clock.PureSystemClock``."""
+
+    cpdef int64_t mono_ns(self) except? -1:
+        """Return CLOCK_MONOTONIC in nanoseconds, for durations and deadlines."""
+        return mono_now_ns()
+
+    cpdef int64_t utc_ns(self) except? -1:
+        """Return CLOCK_REALTIME in nanoseconds, for people, files and signatures."""
+        return utc_now_ns()
+
+
 cdef class FrameSink:
     """Takes the bytes of a received message before Python sees them.
 

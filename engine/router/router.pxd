@@ -1,6 +1,9 @@
 cimport cython
 
+from engine.model._native cimport SystemClock
+from engine.router.breaker cimport CircuitBreaker
 from engine.router.order cimport Order
+from engine.router.stats cimport RouterStats
 
 # Compiled, the router is a C struct and its own steps are C calls: an order takes six of them.
 
@@ -8,10 +11,11 @@ cdef class OrderRouter:
     cdef public str venue
     cdef public dict orders, paused
     cdef public list listeners
-    cdef public object breaker, stats
+    cdef public CircuitBreaker breaker
+    cdef public RouterStats stats
     cdef dict _by_venue_id
     cdef readonly dict _open
-    cdef readonly object _clock
+    cdef readonly SystemClock _clock
     cdef object _gateways, _instruments, _log, _allowed, _venue_offset_ns, _on_venue_time
     cdef readonly object _doubts
     cdef object _finished, _task

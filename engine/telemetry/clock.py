@@ -1,20 +1,39 @@
-"""The only reader of time in the package."""
+"""The only reader of time in the package.
+
+The clock exists twice: compiled, so that the order path reads it by a C call, and here as its twin. Clocks of
+tests and replays derive from it and say what they tell; compiled classes take no other.
+"""
 
 from __future__ import annotations
 
 import time
+from typing import TYPE_CHECKING
 
 
-class SystemClock:
+class PureSystemClock:
     """The operating system's clocks (``CLOCK_MONOTONIC`` and ``CLOCK_REALTIME``)."""
 
     __slots__ = ()
 
-    mono_ns = staticmethod(time.monotonic_ns)
-    utc_ns = staticmethod(time.time_ns)
+    def mono_ns(self) -> int:
+        """Return monotonic nanoseconds, for durations and deadlines."""
+        return time.monotonic_ns()
+
+    def utc_ns(self) -> int:
+        """Return UTC nanoseconds since the epoch, for people, files and signatures."""
+        return time.time_ns()
 
 
-class ManualClock:
+if TYPE_CHECKING:
+    SystemClock = PureSystemClock
+else:
+    try:
+        from engine.model._native import SystemClock
+    except ImportError:
+        SystemClock = PureSystemClock
+
+
+class ManualClock(SystemClock):
     """A clock that moves only when told to, for tests and replays. Nanoseconds."""
 
     __slots__ = ("_mono", "_utc")

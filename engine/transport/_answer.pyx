@@ -1,14 +1,9 @@
 # cython: language_level=3
-"""Receives HTTP answers, the ordinary ones without Python; ``answer.py`` has the twins and the contract."""
+"""Reads ordinary HTTP answers without Python; ``answer.py`` has the twin and the contract."""
 
-from libc.stdint cimport int64_t
 from libc.string cimport memchr, memcmp
 from cpython.bytearray cimport PyByteArray_AS_STRING
-from cpython.buffer cimport PyBUF_WRITE
 from cpython.bytes cimport PyBytes_FromStringAndSize
-from cpython.memoryview cimport PyMemoryView_FromMemory
-
-from engine.model._native cimport mono_now_ns
 
 cdef extern from "string.h" nogil:
     void* memmem(const void* haystack, size_t size, const void* needle, size_t needle_size)
@@ -96,48 +91,3 @@ cdef Py_ssize_t content_length(const char* text, Py_ssize_t size):
         text += 1
         size -= 1
     return value
-
-
-cdef class AnswerReader:
-    """See ``answer.PureAnswerReader``."""
-
-    cdef public bytearray buffer
-    cdef public Py_ssize_t filled
-    cdef public int64_t first_ns
-    cdef public bint is_awaiting
-    cdef public bint is_in_pieces
-
-    def __init__(self, Py_ssize_t size):
-        self.buffer = bytearray(size)
-
-    def get_buffer(self, Py_ssize_t sizehint):
-        """Return where received bytes go."""
-        cdef Py_ssize_t size = len(self.buffer)
-        if self.filled == size:
-            self.resize(2 * size)
-            size *= 2
-        return PyMemoryView_FromMemory(
-            PyByteArray_AS_STRING(self.buffer) + self.filled, size - self.filled, PyBUF_WRITE
-        )
-
-    def resize(self, Py_ssize_t size):
-        """Move to a buffer of another size; what was received is kept."""
-        cdef bytearray buffer = bytearray(size)
-        buffer[: self.filled] = self.buffer[: self.filled]
-        self.buffer = buffer
-
-    def buffer_updated(self, Py_ssize_t nbytes):
-        """Take note of received bytes and tell what they are."""
-        if self.filled == 0:
-            self.first_ns = mono_now_ns()
-        self.filled += nbytes
-        if not self.is_awaiting:
-            self.unasked()
-            return
-        if not self.is_in_pieces:
-            whole = scan_answer(self.buffer, self.filled)
-            if whole is not None:
-                self.answered(<int>whole[0], whole[1], whole[2])
-                return
-            self.is_in_pieces = True
-        self.piece()

@@ -1,13 +1,12 @@
-"""Receiving HTTP answers: the usual one, whole and with a length on a connection that stays, in one go.
+"""Reading HTTP answers: the usual one, whole and with a length on a connection that stays, in one go.
 
 Everything else (pieces, chunks, interim answers, odd or hostile heads) is passed on to ``http.py``'s parser,
-which has all of RFC 9112's caution. Compiled, the usual one costs a tenth of that; here are the twins.
+which has all of RFC 9112's caution. Compiled, the usual one costs a tenth of that; here is the twin.
 """
 
 from __future__ import annotations
 
 import re
-import time
 from typing import TYPE_CHECKING
 
 _HEAD = re.compile(rb"HTTP/1\.1 ([2-5][0-9][0-9])[ \r]")
@@ -49,61 +48,15 @@ def pure_scan_answer(buffer: bytearray, filled: int) -> tuple[int, bytes, bytes]
     return int(status[1]), head[:-2], bytes(buffer[end + 4 : filled])
 
 
-class PureAnswerReader:
-    """Receives the bytes of one answer after the other; the base of ``http.py``'s connections.
-
-    Subclasses have ``answered(status, head, body)`` for a whole ordinary answer, ``piece()`` for anything
-    else that came, and ``unasked()`` for bytes that no request waits for.
-
-    Attributes:
-        buffer, filled: what was received, and how much of it counts.
-        first_ns: when the first byte of the present answer came (mono_ns).
-        is_awaiting: a request is out. is_in_pieces: the present answer is left to ``piece``.
-    """
-
-    def __init__(self, size: int) -> None:
-        self.buffer = bytearray(size)
-        self.filled = 0
-        self.first_ns = 0
-        self.is_awaiting = False
-        self.is_in_pieces = False
-
-    def get_buffer(self, sizehint: int) -> memoryview:
-        """Return where received bytes go."""
-        if self.filled == len(self.buffer):
-            self.resize(2 * len(self.buffer))
-        return memoryview(self.buffer)[self.filled :]
-
-    def resize(self, size: int) -> None:
-        """Move to a buffer of another size; what was received is kept."""
-        buffer = bytearray(size)
-        buffer[: self.filled] = self.buffer[: self.filled]
-        self.buffer = buffer
-
-    def buffer_updated(self, nbytes: int) -> None:
-        """Take note of received bytes and tell what they are."""
-        if self.filled == 0:
-            self.first_ns = time.monotonic_ns()
-        self.filled += nbytes
-        if self.is_awaiting:
-            self.piece()  # the general parser is faster than the twin of the compiled scan
-        else:
-            self.unasked()
-
-    def answered(self, status: int, head: bytes, body: bytes) -> None:
-        """Take a whole, ordinary answer."""
-
-    def piece(self) -> None:
-        """Look at what came."""
-
-    def unasked(self) -> None:
-        """Deal with bytes that no request waits for."""
-
-
 if TYPE_CHECKING:
-    AnswerReader = PureAnswerReader
+    scan_answer = pure_scan_answer
+    COMPILED = True
 else:
     try:
-        from engine.transport._answer import AnswerReader
+        from engine.transport._answer import scan_answer
+
+        COMPILED = True
     except ImportError:
-        AnswerReader = PureAnswerReader
+        scan_answer = pure_scan_answer
+        COMPILED = False
+"""Only the compiled ``scan_answer`` is worth its while: its twin is slower than the general parser."""

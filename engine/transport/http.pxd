@@ -1,9 +1,12 @@
 # Compiled, the pool is a C struct: its fields are read without a lookup.
 
-from engine.transport.encoding cimport RequestEncoder
+cimport cython
 
-cdef class HttpPool:
-    cdef public object clock, loop
+from engine.transport.encoding cimport RequestEncoder
+from engine.transport.http_connection cimport ConnectionOwner, HttpConnection
+
+
+cdef class HttpPool(ConnectionOwner):
     cdef bint _secure, _is_closed
     cdef object _tls, _port, _dialer, _keeper, _sweeper
     cdef readonly object _idle, _waiters
@@ -15,5 +18,8 @@ cdef class HttpPool:
     cdef public long connects, requests
     cdef public str last_error
 
+    cpdef give_back(self, HttpConnection connection)
+    cpdef forget(self, HttpConnection connection)
     cpdef watch_deadlines(self)
-    cpdef give_back(self, connection)
+    @cython.locals(connection=HttpConnection)
+    cpdef long long send_now(self, request, double timeout_s, done) except? -1

@@ -1,5 +1,7 @@
 cimport cython
 
+from engine.model._native cimport SystemClock
+
 # Compiled, a window is a C struct and counting in it a C call: this is done for every request.
 
 cdef class _Window:
@@ -20,7 +22,7 @@ cdef class _RollingWindow(_Window):
 
 cdef class RequestBudget:
     cdef readonly list _windows
-    cdef object _clock
+    cdef SystemClock _clock
     cdef public object offset_ns
     cdef long long _blocked_until_mono_ns
     cdef public str block_reason

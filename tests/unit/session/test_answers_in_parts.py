@@ -18,7 +18,7 @@ from engine.session.order_gateway import RestGateway
 from engine.session.parts import PARTS_MAX, ask_parts
 from engine.session.venue_clock import VenueClock
 from engine.telemetry.clock import SystemClock
-from engine.transport.http import HttpResponse
+from engine.transport.http import HttpPool, HttpResponse
 from engine.transport.request_budget import RequestBudget
 from engine.venues.base import Credentials, Endpoints, Secret
 from engine.venues.bybit.adapter import BybitTrading
@@ -49,7 +49,7 @@ class Pages:
         return HttpRequest(method="GET", target=f"/list?page={number}", label=request.label)
 
 
-class Pool:
+class Pool(HttpPool):
     """Answers by a table of path prefixes, and remembers what was asked."""
 
     def __init__(self, answer: Callable[[HttpRequest], tuple[int, str] | Exception]) -> None:
@@ -80,7 +80,7 @@ def budget(limit: int = 1_000) -> RequestBudget:
 
 
 async def ask(adapter: object, pool: Pool, within: RequestBudget) -> list[HttpResponse]:
-    return await ask_parts(FIRST, adapter, pool, within, lambda: 7, 1.0)  # type: ignore[arg-type]
+    return await ask_parts(FIRST, adapter, pool, within, lambda: 7, 1.0)
 
 
 async def test_every_page_in_order() -> None:
@@ -142,7 +142,7 @@ def query(pool: Pool, within: RequestBudget) -> list[GatewayReply]:
     keys = Credentials(Secret("k"), Secret("s"))
     adapter = BybitTrading(Product.PERP, Endpoints("", ""), keys, {"BTCUSDT": BTC})
     clock = SystemClock()
-    gateway = RestGateway(adapter, pool, within, VenueClock(clock), clock, 1.0)  # type: ignore[arg-type]
+    gateway = RestGateway(adapter, pool, within, VenueClock(clock), clock, 1.0)
     replies: list[GatewayReply] = []
     gateway.query(BTC, "a1", "", replies.append)
     return replies

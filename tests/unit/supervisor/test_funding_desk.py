@@ -27,6 +27,7 @@ from engine.model.market import FundingUpdate
 from engine.model.orders import Outcome, RejectReason, Retry, VenueError
 from engine.supervisor import funding as funding_module
 from engine.supervisor.funding import FundingDesk, judge, utc_text
+from engine.telemetry.clock import SystemClock
 from engine.telemetry.log import EventLog
 from engine.transport.request_budget import RequestBudget
 from engine.venues.base import HttpRequest
@@ -39,7 +40,7 @@ BTC = "BTC/USDT:USDT"
 INSTRUMENT = VENUES[1].instrument
 
 
-class Clock:
+class Clock(SystemClock):
     """Both times at once; they move when the test says so."""
 
     def __init__(self) -> None:

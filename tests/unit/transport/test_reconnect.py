@@ -9,10 +9,11 @@ import pytest
 
 from engine.model.errors import UsageError
 from engine.model.wire import ConnectionRules, Heartbeat
+from engine.telemetry.clock import SystemClock
 from engine.transport.reconnect import Backoff, ConnectionBudget, ConnectionBudgets
 
 
-class HandClock:
+class HandClock(SystemClock):
     """A clock moved by hand."""
 
     def __init__(self) -> None:
