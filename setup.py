@@ -14,6 +14,7 @@ from setuptools import Extension, setup
 KERNELS = (
     "engine.model._native",
     "engine.model._text",
+    "engine.model._acks",
     "engine.model._mac",
     "engine.model._forms",
     "engine.transport._answer",

@@ -20,6 +20,7 @@ from urllib.parse import quote
 
 import msgspec
 
+from engine.model.acks import AckReader
 from engine.model.errors import ProtocolViolation, UsageError
 from engine.model.forms import Form, Gap
 from engine.model.instrument import Instrument, Product
@@ -328,6 +329,23 @@ class _Probe(msgspec.Struct, gc=False):
 
 
 _ORDER = msgspec.json.Decoder(OrderBody)
+_USUAL = AckReader(
+    OrderAck,
+    decimal,
+    symbol="symbol",
+    client_ids=("origClientOrderId", "clientOrderId"),
+    venue_id="orderId",
+    state="status",
+    states=ORDER_STATES,
+    side="side",
+    sides=SIDES,
+    price="price",
+    qty="origQty",
+    cum_qty="executedQty",
+    quotes=("cummulativeQuoteQty", "cumQuote"),
+    stamps_ms=("transactTime", "updateTime", "time"),
+)
+"""What :func:`ack_of` makes of an ``OrderBody``, in one step."""
 _AMENDED = msgspec.json.Decoder(_Amended)
 _ORDER_LIST = msgspec.json.Decoder(_OrderList)
 _ROWS = msgspec.json.Decoder(list[msgspec.Raw])
@@ -392,6 +410,9 @@ def decode_order(
     """Decode the answer to a place, amend, cancel or query over REST; never raises."""
     if status != 200:
         return decode_error(product, status, body, retry_after)
+    ack = _USUAL.read(body, instrument.symbol, instrument.price_scale, instrument.qty_scale)
+    if ack is not None:
+        return ack
     try:
         try:
             order = _ORDER.decode(body)
