@@ -22,8 +22,10 @@ cdef class OrderRouter:
     cdef set _finished_ids, _cancel_wanted
     cdef bint _renames
     cdef long _open_max
+    cdef long long _stamp_max_ns
     cdef public long long _proof_after_ns
 
+    cdef _dated(self, evidence)
     cdef _register(self, Order order)
     cdef _refuse_locally(self, new)
     cdef _gateway(self, str transport)

@@ -11,7 +11,9 @@ import asyncio
 import functools
 from collections import deque
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
+
+import msgspec
 
 from engine.model.errors import NotSent, UsageError
 from engine.model.instrument import Instrument
@@ -41,7 +43,10 @@ NOT_FOUND_INTERVAL_NS = 500_000_000
 CONFIRM_AFTER_NS = 250_000_000
 """How long the report of an amend that was only accepted is waited for before anybody asks."""
 MARGIN_NS = 1_000_000_000
+AHEAD_NS = 3_600_000_000_000
+"""A venue's time this far ahead of the venue's own clock is no time: a wrong unit, or a clock gone astray."""
 FINISHED_KEPT = 20_000
+Evidence = TypeVar("Evidence", OrderAck, ExecutionReport)
 _IN_DOUBT = OrderState.IN_DOUBT
 _SAYS_OTHERWISE = (RejectReason.UNKNOWN_ORDER, RejectReason.NO_CHANGE, RejectReason.DUPLICATE_CLIENT_ORDER_ID)
 
@@ -96,6 +101,7 @@ class OrderRouter:
         )
         self._cancel_wanted: set[str] = set()
         self._task: asyncio.Task[None] | None = None
+        self._stamp_max_ns = 0
         self.paused: dict[str, str] = {}
         self.breaker = CircuitBreaker(clock)
         self.stats = RouterStats()
@@ -193,6 +199,7 @@ class OrderRouter:
     def _on_place(self, order: Order, transport: str, reply: GatewayReply) -> None:
         result = reply.result
         if isinstance(result, OrderAck):
+            result = self._dated(result)
             change = order.on_ack(result)
             order.acked_ns = order.acked_ns or reply.done_mono_ns
         elif isinstance(result, VenueError):
@@ -270,7 +277,7 @@ class OrderRouter:
     def _on_cancel(self, order: Order, transport: str, written: int, reply: GatewayReply) -> None:
         result = reply.result
         if isinstance(result, OrderAck):
-            change = order.on_ack(result)
+            change = order.on_ack(self._dated(result))
         elif isinstance(result, VenueError) and result.outcome is Outcome.REFUSED:
             change = NOTHING
             if result.reason is RejectReason.UNKNOWN_ORDER:
@@ -363,7 +370,7 @@ class OrderRouter:
     def _on_amend(self, order: Order, number: int, transport: str, reply: GatewayReply) -> None:
         result = reply.result
         if isinstance(result, OrderAck):
-            change = order.on_amend_ack(result, number)
+            change = order.on_amend_ack(self._dated(result), number)
         elif isinstance(result, VenueError):
             change = order.on_amend_error(result, number)
             if result.reason is RejectReason.CLOCK:
@@ -414,7 +421,7 @@ class OrderRouter:
                 report.universal, report.client_order_id, report.side, report.qty, report.price
             )
         had_fills = bool(order.fills)
-        self._changed(order, order.on_report(report))
+        self._changed(order, order.on_report(self._dated(report)))
         if order.first_fill_ns and not had_fills and order.written_ns:
             self.stats.record(
                 order.transport, "place", "written_to_first_fill", order.first_fill_ns - order.written_ns
@@ -427,8 +434,19 @@ class OrderRouter:
             if ack.side is None:
                 raise UsageError(f"order {ack.client_order_id} cannot be taken in: its side is not known")
             order = self._adopt(universal, ack.client_order_id, ack.side, ack.qty, ack.price)
-        self._changed(order, order.on_ack(ack))
+        self._changed(order, order.on_ack(self._dated(ack)))
         return order
+
+    def _dated(self, evidence: Evidence) -> Evidence:
+        """Return evidence, without its time where that cannot be: what comes later would count as older."""
+        stamp = evidence.venue_utc_ns
+        if not stamp or stamp <= self._stamp_max_ns:
+            return evidence
+        self._stamp_max_ns = self._clock.utc_ns() + self._venue_offset_ns() + AHEAD_NS
+        if stamp <= self._stamp_max_ns:
+            return evidence
+        self.stats.count("odd_times")
+        return msgspec.structs.replace(evidence, venue_utc_ns=0)
 
     def _adopt(self, universal: str, client_order_id: str, side: Side, qty: int, price: int) -> Order:
         """Take in an order that somebody else placed: it counts in positions and open orders."""
@@ -553,7 +571,7 @@ class OrderRouter:
         if isinstance(result, OrderAck):
             was_cancelling = order.state is OrderState.PENDING_CANCEL
             was_in_doubt = order.state is _IN_DOUBT or order.is_amend_unproven
-            change = order.on_query(result, asked_terms, asked_ns, NOT_FOUND_INTERVAL_NS)
+            change = order.on_query(self._dated(result), asked_terms, asked_ns, NOT_FOUND_INTERVAL_NS)
             if not was_in_doubt:
                 self._doubts.drop(order.client_order_id)
             still_works = result.state is OrderState.WORKING and order.state is OrderState.PENDING_CANCEL
