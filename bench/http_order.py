@@ -169,7 +169,7 @@ async def _aiohttp(server: Server, count: int) -> list[int]:
         gc.freeze()
         for number in range(count):
             started = time.monotonic_ns()
-            async with session.post(url, data=_body(number), headers=headers) as response:
+            async with session.post(url, data=signed_body(f"b{number}"), headers=headers) as response:
                 answer = msgspec.json.decode(await response.read())
             taken.append(time.monotonic_ns() - started)
             if response.status != 200 or answer["clientOrderId"] != f"b{number}":
@@ -211,12 +211,12 @@ CLIENTS: dict[str, Callable[[Server, int], Awaitable[list[int]]]] = {
 }
 
 
-def _body(number: int) -> bytes:
+def signed_body(client_id: str, symbol: str = "BTCUSDT", price: str = PRICE) -> bytes:
     """Return an order as whoever uses a bare client signs it: the standard library, nothing else."""
     query = urlencode(
         {
-            "symbol": "BTCUSDT", "side": "BUY", "type": "LIMIT", "timeInForce": "GTC", "quantity": QTY,
-            "price": PRICE, "newClientOrderId": f"b{number}", "newOrderRespType": "RESULT",
+            "symbol": symbol, "side": "BUY", "type": "LIMIT", "timeInForce": "GTC", "quantity": QTY,
+            "price": price, "newClientOrderId": client_id, "newOrderRespType": "RESULT",
             "recvWindow": 5000, "timestamp": time.time_ns() // 1_000_000,
         }
     )  # fmt: skip
@@ -286,7 +286,7 @@ def _measure(
         if name == "C, spinning":
             command = [str(folder / "http_floor"), str(port), str(request := folder / "request")]
             command += [str(count), str(samples)]
-            body = _body(1)
+            body = signed_body("b1")
             head = (
                 f"POST /api/v3/order HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nX-MBX-APIKEY: {KEY}\r\n"
                 f"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {len(body)}\r\n\r\n"
@@ -313,7 +313,7 @@ def _measure(
     return result
 
 
-def _row(samples: list[list[int]]) -> dict[str, int]:
+def rows_of(samples: list[list[int]]) -> dict[str, int]:
     """Return the percentiles of the quietest round (lowest p50), ns, and the median p50 over all rounds.
 
     Whoever else uses the machine's caches only ever adds; the clients take turns, so each has its chances.
@@ -367,7 +367,7 @@ def _run(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
         for _ in range(options.rounds):
             for name in clients:
                 samples[name].append(_measure(folder, name, options, tls))
-        rows = {name: _row(each) for name, each in samples.items()}
+        rows = {name: rows_of(each) for name, each in samples.items()}
         result[scheme] = {"round_trip_ns": rows, **{f"{key}_ratios": _ratios(rows, key) for key in RATIOS}}
     return result
 

@@ -144,7 +144,7 @@ async def _ccxt(url: str, work: DepthSet, latencies: Latencies) -> list[list[Any
     """Read with websockets and ccxt.pro's handler."""
     from websockets.asyncio.client import connect
 
-    from bench.wire_to_book import _ccxt as ccxt_candidate
+    from bench.wire_to_book import ccxt_candidate
 
     candidate = ccxt_candidate(work)
     gc.freeze()

@@ -45,13 +45,20 @@ class Candidate:
     """One way from bytes to book: ``step`` takes a frame, ``levels`` gives the final books back."""
 
     def __init__(
-        self, name: str, step: Step, levels: Callable[[], Levels], tolerance: int | None = None
+        self,
+        name: str,
+        step: Step,
+        levels: Callable[[], Levels],
+        tolerance: int | None = None,
+        books: dict[str, Any] | None = None,
     ) -> None:
         self.name = name
         self.step = step
         self.levels = levels
         self.tolerance = tolerance
         """Decimals to which a float book can be compared; None = exact."""
+        self.books = books or {}
+        """By stream, in the candidate's own form, for who wants to read them."""
 
 
 # --------------------------------------------------------------------------------------- candidates
@@ -136,13 +143,15 @@ _OPEN: list[Any] = []
 """ccxt's exchanges, which complain if nobody closes them."""
 
 
-async def _close_all() -> None:
+async def close_all() -> None:
+    """Close ccxt's exchanges."""
     for exchange in _OPEN:
         await exchange.close()
     _OPEN.clear()
 
 
-def _ccxt(work: DepthSet) -> Candidate:
+def ccxt_candidate(work: DepthSet) -> Candidate:
+    """Return ccxt.pro's own handler as a candidate."""
     import ccxt.pro
 
     exchange: Any = ccxt.pro.binanceusdm() if work.is_perp else ccxt.pro.binance()
@@ -192,7 +201,7 @@ def _ccxt(work: DepthSet) -> Candidate:
         }
         return _from_floats(pairs)
 
-    return Candidate("ccxt.pro handler", step, levels, tolerance=SCALE)
+    return Candidate("ccxt.pro handler", step, levels, tolerance=SCALE, books=streams)
 
 
 def _unwrapped(frame: bytes) -> tuple[str, str]:
@@ -347,7 +356,7 @@ def _builders() -> dict[str, Callable[[DepthSet], Candidate]]:
     found: dict[str, Callable[[DepthSet], Candidate]] = {}
     others: tuple[tuple[str, str, Callable[[DepthSet], Candidate]], ...] = (
         ("orjson", "orjson + SortedDict", _sorted_dict),
-        ("ccxt", "ccxt.pro handler", _ccxt),
+        ("ccxt", "ccxt.pro handler", ccxt_candidate),
         ("cryptofeed", "cryptofeed handler", _cryptofeed),
     )
     if COMPILED:
@@ -400,7 +409,7 @@ async def _measure_all(works: list[DepthSet], rounds: int, walk: CWalk | None) -
     results = []
     for work in works:
         results.append(measure(work, rounds, walk))
-        await _close_all()
+        await close_all()
     return results
 
 
