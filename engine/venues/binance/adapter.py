@@ -159,6 +159,13 @@ class BinanceMarketData:
         return errors.decode_error(self.product, status, body, retry_after)
 
 
+class _Forms(msgspec.Struct, frozen=True, gc=False):
+    """What orders of one kind look like; they hold the API key, and no secret."""
+
+    http: Form
+    ws: order_entry.WsForms
+
+
 class BinanceTrading:
     """Private side of one product; implements ``base.TradingAdapter`` and ``base.Amending``.
 
@@ -204,8 +211,9 @@ class BinanceTrading:
         self._place_label = f"{self._label}.place"
         self._cancel_label = f"{self._label}.cancel"
         self._headers = f"X-MBX-APIKEY: {key}\r\n".encode()
+        self._ws_key = b',"apiKey":' + msgspec.json.encode(key)[:-1]
         self._symbols: dict[str, str] = {}
-        self._forms: dict[str, tuple[Instrument, dict[int, Form]]] = {}
+        self._known_forms: dict[str, tuple[Instrument, dict[int, _Forms]]] = {}
         self._decoder = PrivateDecoder(product, known)
         self._is_logged_on = False
 
@@ -227,18 +235,21 @@ class BinanceTrading:
         middle = f"&{query}" if query else ""
         return self._signer.signed(f"timestamp={stamp_ms}{middle}&recvWindow={self.validity_ms}".encode())
 
-    def _form(self, order: NewOrder, instrument: Instrument) -> Form:
-        """Return the form of orders like this one; a listing that was read again has new instruments."""
-        known = self._forms.get(instrument.symbol)
+    def _forms(self, order: NewOrder, instrument: Instrument) -> _Forms:
+        """Return the forms of orders like this one; a listing that was read again has new instruments."""
+        known = self._known_forms.get(instrument.symbol)
         if known is None or known[0] is not instrument:
-            known = self._forms[instrument.symbol] = (instrument, {})
+            known = self._known_forms[instrument.symbol] = (instrument, {})
         key = order_entry.form_key(order)
-        form = known[1].get(key)
-        if form is None:
+        forms = known[1].get(key)
+        if forms is None:
+            window_ms, api_key = self.validity_ms, self._key.reveal()
             symbol = self._symbol(instrument)
-            form = order_entry.place_form(self.product, order, instrument, symbol, self.validity_ms)
-            known[1][key] = form
-        return form
+            forms = known[1][key] = _Forms(
+                order_entry.place_form(self.product, order, instrument, symbol, window_ms),
+                order_entry.place_ws_forms(self.product, order, instrument, api_key, window_ms),
+            )
+        return forms
 
     def _read(
         self, path: str, query: str, stamp_ms: int, label: str, weight: int, is_reserved: bool = False
@@ -262,7 +273,7 @@ class BinanceTrading:
             UsageError: the order cannot be expressed at this venue.
         """
         order_entry.check_order(self.product, order, instrument)
-        form = self._form(order, instrument)
+        form = self._forms(order, instrument).http
         payload = form.fill(order.client_order_id, order.qty, order.price, stamp_ms)
         return HttpRequest(
             method="POST",
@@ -383,8 +394,14 @@ class BinanceTrading:
 
     def place_ws(self, order: NewOrder, instrument: Instrument, request_id: str, stamp_ms: int) -> bytes:
         """Encode and, unless logged on, sign ``order.place``; raises UsageError as ``place_http``."""
-        params = order_entry.place_params(self.product, order, instrument)
-        return self._ws("order.place", params, request_id, stamp_ms)
+        order_entry.check_order(self.product, order, instrument)
+        forms = self._forms(order, instrument).ws
+        values = order.client_order_id, order.qty, order.price, stamp_ms
+        body = forms.body.fill(*values)
+        if self._is_logged_on:
+            return b"".join((b'{"id":"', request_id.encode(), body, b"}}"))
+        signed = f'","signature":"{self._signer.sign(forms.payload.fill(*values))}"}}}}'.encode()
+        return b"".join((b'{"id":"', request_id.encode(), body, self._ws_key, signed))
 
     def amend_ws(self, amend: AmendOrder, instrument: Instrument, request_id: str, stamp_ms: int) -> bytes:
         """Encode and, unless logged on, sign an amend; raises UsageError as ``amend_http``."""

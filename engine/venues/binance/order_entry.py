@@ -15,6 +15,7 @@ WebSocket API docs of both.
 
 from __future__ import annotations
 
+import operator
 import re
 from urllib.parse import quote
 
@@ -142,20 +143,35 @@ def form_key(order: NewOrder) -> int:
     return key + (16 if order.time_in_force is _IOC else 32)
 
 
-def place_params(product: Product, order: NewOrder, instrument: Instrument) -> dict[str, str | int]:
-    """Return a new order as WebSocket API parameters: every value is a string, none is encoded.
+class WsForms(msgspec.Struct, frozen=True, gc=False):
+    """A WebSocket API place, from its request id's end on: ``body`` up to the last parameter that is signed.
 
-    Raises:
-        UsageError: see :func:`check_order`.
+    ``payload`` is what is signed: all parameters, the API key among them, sorted by name, raw UTF-8.
     """
-    check_order(product, order, instrument)
-    values = {
-        Gap.CLIENT_ID: order.client_order_id,
-        Gap.QTY: plain(order.qty, instrument.qty_scale),
-        Gap.PRICE: plain(order.price, instrument.price_scale),
-    }
+
+    body: Form
+    payload: Form
+
+
+def place_ws_forms(
+    product: Product, order: NewOrder, instrument: Instrument, api_key: str, recv_window_ms: int
+) -> WsForms:
+    """Return the forms of every order like this one: every value but the numbers at the end is a string."""
     pairs = place_pairs(product, order, instrument, instrument.symbol)
-    return {name: values[value] if isinstance(value, Gap) else value for name, value in pairs}
+    body: list[bytes | Gap] = [b'","method":"order.place","params":{']
+    for name, value in pairs:
+        if isinstance(value, Gap):
+            body += [f'"{name}":"'.encode(), value, b'",']
+        else:
+            body.append(f'"{name}":'.encode() + msgspec.json.encode(value) + b",")
+    body += [f'"recvWindow":{recv_window_ms},"timestamp":'.encode(), Gap.STAMP]
+    pairs += [("recvWindow", str(recv_window_ms)), ("timestamp", Gap.STAMP), ("apiKey", api_key)]
+    payload: list[bytes | Gap] = []
+    for name, value in sorted(pairs, key=operator.itemgetter(0)):
+        payload.append(f"{'&' if payload else ''}{name}=".encode())
+        payload.append(value if isinstance(value, Gap) else value.encode())
+    scales = instrument.qty_scale, instrument.price_scale
+    return WsForms(Form(body, *scales), Form(payload, *scales))
 
 
 def check_amend(product: Product, amend: AmendOrder, instrument: Instrument) -> None:
