@@ -6,6 +6,8 @@ from cpython.unicode cimport PyUnicode_DecodeASCII, PyUnicode_GET_LENGTH
 from libc.stdint cimport int64_t
 from libc.string cimport memcmp, memcpy
 
+from engine.model._text cimport scale_digits
+
 cdef extern from "Python.h":
     int PyUnicode_IS_COMPACT_ASCII(object text)
     unsigned char* PyUnicode_1BYTE_DATA(object text)
@@ -17,8 +19,6 @@ cdef enum:
     WORDS_MAX = 16
     DIGITS_MAX = 18  # what always fits an int64
     MILLIS_DIGITS_MAX = 13
-    TEXT_MAX = 60
-    KEYS_MAX = 64
 
 cdef int64_t NS_PER_MS = 1000000
 
@@ -112,8 +112,8 @@ cdef class AckReader:
                 if values[role].size > MILLIS_DIGITS_MAX or not is_digits(&values[role]):
                     return None
                 if stamp == 0:
-                    stamp = scaled_digits(values[role].data, values[role].size, 0)
-        for role in range(OWN_ID, OTHER_ID + 1):
+                    stamp = scale_digits(values[role].data, values[role].size, 0)
+        for role in (OWN_ID, OTHER_ID, QUOTE, OTHER_QUOTE):  # also those that do not count must be texts
             if values[role].is_seen and not is_plain(&values[role]):
                 return None
         if not values[OTHER_ID].is_seen or not is_digits(&values[VENUE_ID]):
@@ -347,43 +347,4 @@ cdef inline int64_t scaled(const Value* value, int scale) noexcept nogil:
     """Return plain decimal text as ``10**-scale`` units; -1 for anything unusual, as ``scale_text`` does."""
     if not value.is_seen or not value.is_text:
         return -1
-    return scaled_digits(value.data, value.size, scale)
-
-
-cdef int64_t scaled_digits(const char* data, Py_ssize_t size, int scale) noexcept nogil:
-    cdef int64_t number = 0
-    cdef int digits = 0, missing = scale
-    cdef bint in_fraction = False
-    cdef Py_ssize_t at
-    cdef char c
-    if size == 0 or size > TEXT_MAX or not 0 <= scale <= DIGITS_MAX:
-        return -1
-    if data[0] == c"." or data[size - 1] == c".":
-        return -1
-    for at in range(size):
-        c = data[at]
-        if c == c".":
-            if in_fraction:
-                return -1
-            in_fraction = True
-            continue
-        if c < c"0" or c > c"9":
-            return -1
-        if in_fraction:
-            if missing == 0:
-                if c != c"0":
-                    return -1
-                continue
-            missing -= 1
-        if number or c != c"0":
-            digits += 1
-            if digits > DIGITS_MAX:
-                return -1
-        number = number * 10 + (c - c"0")
-    if number:
-        if digits + missing > DIGITS_MAX:
-            return -1
-        while missing:
-            number *= 10
-            missing -= 1
-    return number
+    return scale_digits(value.data, value.size, scale)

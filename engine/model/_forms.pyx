@@ -6,6 +6,8 @@ from cpython.unicode cimport PyUnicode_GET_LENGTH
 from libc.stdint cimport int64_t
 from libc.string cimport memcpy
 
+from engine.model._text cimport put_plain
+
 cdef extern from "Python.h":
     int PyUnicode_IS_COMPACT_ASCII(object text)
     unsigned char* PyUnicode_1BYTE_DATA(object text)
@@ -80,30 +82,3 @@ cdef class Form:
         memcpy(end, PyBytes_AS_STRING(text), PyBytes_GET_SIZE(text))
         end += PyBytes_GET_SIZE(text)
         return PyBytes_FromStringAndSize(out, end - out)
-
-
-cdef char* put_plain(char* end, int64_t value, int scale) noexcept nogil:
-    """Write a scaled integer as the shortest exact decimal text; return where it ends."""
-    cdef char[NUMBER_MAX] text
-    cdef int at = NUMBER_MAX, place = 0
-    cdef int size
-    while place < scale and value % 10 == 0:  # zeros at the end of the fraction are left out
-        value //= 10
-        place += 1
-    if place < scale:
-        while place < scale:
-            at -= 1
-            text[at] = <char>(c"0" + value % 10)
-            value //= 10
-            place += 1
-        at -= 1
-        text[at] = c"."
-    while True:
-        at -= 1
-        text[at] = <char>(c"0" + value % 10)
-        value //= 10
-        if value == 0:
-            break
-    size = NUMBER_MAX - at
-    memcpy(end, &text[at], size)
-    return end + size

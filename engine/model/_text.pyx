@@ -2,6 +2,7 @@
 """Decimal text to scaled integers and back, in C; ``text.py`` has the twins in Python."""
 
 from libc.stdint cimport int64_t
+from libc.string cimport memcpy
 from cpython.unicode cimport PyUnicode_GET_LENGTH
 from cpython.unicode cimport PyUnicode_DecodeASCII
 
@@ -14,24 +15,19 @@ cdef enum:
     TEXT_MAX = 60
 
 
-cpdef scale_text(str text, int scale):
-    """Return plain decimal text as an int of ``10**-scale`` units; -1 for anything unusual."""
-    cdef Py_ssize_t size = PyUnicode_GET_LENGTH(text), at = 0
+cdef int64_t scale_digits(const char* data, Py_ssize_t size, int scale) noexcept nogil:
+    """Return plain decimal text as ``10**-scale`` units; -1 for anything unusual."""
+    cdef Py_ssize_t at
     cdef int64_t value = 0
     cdef int digits = 0, missing = scale
     cdef bint in_fraction = False
-    cdef const char* data
     cdef char c
-    if not PyUnicode_IS_COMPACT_ASCII(text) or size == 0 or size > TEXT_MAX:
+    if size == 0 or size > TEXT_MAX or not 0 <= scale <= DIGITS_MAX:
         return -1
-    if scale < 0 or scale > DIGITS_MAX:
-        return -1
-    data = <const char*>PyUnicode_1BYTE_DATA(text)
     if data[0] == c"." or data[size - 1] == c".":
         return -1
-    while at < size:
+    for at in range(size):
         c = data[at]
-        at += 1
         if c == c".":
             if in_fraction:
                 return -1
@@ -59,6 +55,41 @@ cpdef scale_text(str text, int scale):
     return value
 
 
+cdef char* put_plain(char* end, int64_t value, int scale) noexcept nogil:
+    """Write a scaled integer >= 0, scale 0 to 27, as the shortest exact decimal text; return where it ends.
+
+    At most 30 characters.
+    """
+    cdef char[48] text
+    cdef int at = 48, place = 0
+    while place < scale and value % 10 == 0:  # zeros at the end of the fraction are left out
+        value //= 10
+        place += 1
+    if place < scale:
+        while place < scale:
+            at -= 1
+            text[at] = <char>(c"0" + value % 10)
+            value //= 10
+            place += 1
+        at -= 1
+        text[at] = c"."
+    while True:
+        at -= 1
+        text[at] = <char>(c"0" + value % 10)
+        value //= 10
+        if value == 0:
+            break
+    memcpy(end, &text[at], 48 - at)
+    return end + 48 - at
+
+
+cpdef scale_text(str text, int scale):
+    """Return plain decimal text as an int of ``10**-scale`` units; -1 for anything unusual."""
+    if not PyUnicode_IS_COMPACT_ASCII(text):
+        return -1
+    return scale_digits(<const char*>PyUnicode_1BYTE_DATA(text), PyUnicode_GET_LENGTH(text), scale)
+
+
 cdef class Scaler:
     """See ``text.PureScaler``."""
 
@@ -76,26 +107,6 @@ cdef class Scaler:
 def plain(int64_t value, int scale):
     """Return a non-negative scaled integer as the shortest exact decimal text."""
     cdef char[48] out
-    cdef int at = 48, place = 0
-    cdef bint significant = False
-    cdef char digit
-    if value < 0 or scale < 0 or scale > 27:
+    if value < 0 or not 0 <= scale <= 27:
         raise ValueError(f"no plain text for {value} at scale {scale}")
-    while place < scale or value or place == scale:
-        if place == scale:
-            if significant:
-                at -= 1
-                out[at] = c"."
-            significant = True
-            if value == 0:
-                at -= 1
-                out[at] = c"0"
-                break
-        digit = <char>(value % 10)
-        value //= 10
-        if place >= scale or digit or significant:
-            significant = True
-            at -= 1
-            out[at] = c"0" + digit
-        place += 1
-    return PyUnicode_DecodeASCII(&out[at], 48 - at, NULL)
+    return PyUnicode_DecodeASCII(out, put_plain(out, value, scale) - out, NULL)
