@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from bench._processes import port_of
 from engine.book.consolidated import TopLike
 from engine.book.l2 import BookLike
 from engine.telemetry.histogram import Histogram
@@ -40,12 +41,7 @@ def serving(peer: Path, folder: Path, count: int, connections: int, core: int) -
         preexec_fn=lambda: os.sched_setaffinity(0, {core}),
     )
     try:
-        deadline = time.monotonic() + 20
-        while not port_file.exists():
-            if time.monotonic() > deadline or server.poll() is not None:
-                raise RuntimeError("the peer did not start")
-            time.sleep(0.01)
-        yield f"ws://127.0.0.1:{port_file.read_text().strip()}/", stamps
+        yield f"ws://127.0.0.1:{port_of(server, port_file)}/", stamps
     finally:
         server.kill()
         server.wait()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
@@ -19,6 +21,20 @@ def separate(pid: int) -> None:
     if len(cores) > 1:
         os.sched_setaffinity(pid, {cores[0]})
         os.sched_setaffinity(0, {cores[1]})
+
+
+def port_of(peer: subprocess.Popen[Any], file: Path) -> int:
+    """Wait until a peer has written where it listens, and return that port.
+
+    Raises:
+        RuntimeError: it did not start.
+    """
+    deadline = time.monotonic() + 20
+    while not file.exists():
+        if time.monotonic() > deadline or peer.poll() is not None:
+            raise RuntimeError(f"the peer did not start ({peer.poll()})")
+        time.sleep(0.01)
+    return int(file.read_text())
 
 
 class Usage:

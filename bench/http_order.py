@@ -43,6 +43,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench._machine import interruptions
+from bench._processes import port_of
 from engine.model.instrument import Product
 from engine.model.market import Side
 from engine.model.orders import OrderState
@@ -264,12 +265,7 @@ def _peer(
         return int(out or -1)
 
     try:
-        deadline = time.monotonic() + 10
-        while not port_file.exists():
-            if time.monotonic() > deadline or process.poll() is not None:
-                raise RuntimeError(f"the server did not start ({process.poll()})")
-            time.sleep(0.01)
-        yield int(port_file.read_text()), stop
+        yield port_of(process, port_file), stop
     finally:
         process.kill()
         process.communicate()

@@ -32,6 +32,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench._depth_sets import SCALE, DepthSet, synthetic
+from bench._processes import port_of
 from engine.book.l2 import new_book, new_feed
 from engine.model.instrument import Product
 from engine.telemetry.clock import SystemClock
@@ -214,12 +215,7 @@ def _run(peer: Path, folder: Path, name: str, options: argparse.Namespace, flood
         preexec_fn=lambda: os.sched_setaffinity(0, {cores[0]}),
     )  # fmt: skip
     try:
-        deadline = time.monotonic() + 10
-        while not port_file.exists():
-            if time.monotonic() > deadline or server.poll() is not None:
-                raise RuntimeError("the peer did not start")
-            time.sleep(0.01)
-        url = f"ws://127.0.0.1:{port_file.read_text().strip()}/"
+        url = f"ws://127.0.0.1:{port_of(server, port_file)}/"
         done = subprocess.run(
             [sys.executable, "-m", "bench.loopback", "--child", name, "--url", url, "--stamps", str(stamps),
              "--count", str(options.count), "--changes", str(options.changes),

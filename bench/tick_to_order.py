@@ -5,8 +5,8 @@ sends the next. Every client does the same job: apply the frame to its symbol's 
 a limit order there (signed, over a kept-alive connection), read the answer. The engine's path is the real
 one: picows session, compiled listener, depth kernel, checks, order state, router, HTTP session. Beside it:
 picows, msgspec, SortedDict and aiohttp put together by hand with nothing but the job in it; and ccxt.pro's
-handler on websockets with ccxt's ``create_order``. All run on uvloop, kept awake by the same busy poll; client
-and peer have a core each.
+handler on websockets with ccxt's ``create_order``. All run on uvloop, kept awake by the same busy poll;
+client and peer have a core each.
 
 Before a number is shown every order must have named the best bid of its moment, by a replay in Decimals. Not
 measured: a network, a strategy that thinks.
@@ -26,7 +26,6 @@ import struct
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Awaitable, Callable
 from decimal import Decimal
 from pathlib import Path
@@ -40,6 +39,7 @@ from rich.table import Table
 
 from bench._depth_sets import DepthSet, synthetic
 from bench._machine import interruptions
+from bench._processes import port_of
 from bench.http_order import KEY, QTY, SECRET, rows_of, signed_body
 from engine.book.l2 import BookLike, new_book, new_feed
 from engine.model.instrument import Instrument, Product
@@ -304,14 +304,10 @@ def _run(folder: Path, name: str, count: int, expected: list[tuple[str, Decimal]
         preexec_fn=lambda: os.sched_setaffinity(0, {cores[0]}),
     )  # fmt: skip
     try:
-        deadline = time.monotonic() + 10
-        while not port_file.exists():
-            if time.monotonic() > deadline or peer.poll() is not None:
-                raise RuntimeError("the peer did not start")
-            time.sleep(0.01)
+        port = port_of(peer, port_file)
         done = subprocess.run(
             [sys.executable, "-m", "bench.tick_to_order", "--child", name,
-             "--port", port_file.read_text().strip(), "--count", str(count),
+             "--port", str(port), "--count", str(count),
              "--cpu", str(cores[-1] if len(cores) > 1 else -1)],
             capture_output=True, text=True, timeout=200,
         )  # fmt: skip
