@@ -77,15 +77,12 @@ class ConnectionOwner:
 
     def give_back(self, connection: HttpConnection) -> None:
         """Take a connection that is free again."""
-        raise NotImplementedError
 
     def forget(self, connection: HttpConnection) -> None:
         """Drop a connection that is gone."""
-        raise NotImplementedError
 
     def watch_deadlines(self) -> None:
         """Look after the deadline of a request that was just written."""
-        raise NotImplementedError
 
 
 class HttpConnection:
