@@ -72,16 +72,19 @@ class SimulatedExchange:
         ]  # fmt: skip
         if section.tls:
             arguments.append("--tls")
+        # What it complains of goes to a file: our own standard error is a log that machines read.
         # Its input is a pipe of ours: should we be killed, the pipe closes and it ends as well. A session
         # of its own keeps a terminal's Ctrl-C from reaching it before we have closed our connections.
-        self._process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            *arguments,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.DEVNULL,
-            start_new_session=True,
-            env={key: value for key, value in os.environ.items() if "API_" not in key},
-        )
+        with self._complaints.open("wb") as complaints:
+            self._process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                *arguments,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.DEVNULL,
+                stderr=complaints,
+                start_new_session=True,
+                env={key: value for key, value in os.environ.items() if "API_" not in key},
+            )
         await self._wait_ready(file)
         self._log.emit(events.SIM_STARTED, pid=self._process.pid, admin=self.admin)
 
@@ -92,8 +95,8 @@ class SimulatedExchange:
         while not file.exists():
             if self._process.returncode is not None:
                 raise ConfigError(
-                    f"the simulated exchange ended at start (exit code {self._process.returncode}); "
-                    "run `python -m engine sim` to see why"
+                    f"the simulated exchange ended at start (exit code {self._process.returncode}): "
+                    f"{self.last_words or 'run `python -m engine sim` to see why'}"
                 )
             if loop.time() > deadline:
                 await self._end_process()
@@ -115,6 +118,24 @@ class SimulatedExchange:
             raise ConfigError(
                 f"sim.endpoints {file}: {error}; write one with `python -m engine sim --endpoints FILE`"
             ) from None
+
+    @property
+    def _complaints(self) -> Path:
+        assert self._folder is not None
+        return Path(self._folder.name) / "stderr"
+
+    @property
+    def last_words(self) -> str:
+        """Return the last line of what our process wrote to its standard error, "" without one."""
+        if self._folder is None:
+            return ""
+        try:
+            with self._complaints.open("rb") as file:
+                file.seek(max(0, self._complaints.stat().st_size - 4096))
+                lines = file.read().decode(errors="replace").strip().splitlines()
+        except OSError:
+            return ""
+        return lines[-1][:300] if lines else ""
 
     async def restart(self, section: SimSection, venues: tuple[str, ...]) -> None:
         """Start our ended process again, on the ports it had: every address stays true."""

@@ -375,7 +375,7 @@ class Engine:
         assert self.sim is not None
         while True:
             code = await self.sim.watch()
-            self.log.emit(events.SIM_LOST, exit_code=code)
+            self.log.emit(events.SIM_LOST, exit_code=code, last_words=self.sim.last_words)
             self.sim_trouble = f"the simulated exchange ended (exit code {code}), starting it again"
             while True:
                 await asyncio.sleep(1.0)

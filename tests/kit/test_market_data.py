@@ -11,6 +11,7 @@ import pytest
 
 from bench.truth import Checker
 from engine.book.silence import SilenceBudget
+from engine.model.market import BookState
 from tests.kit.markets import LOOP, Bench, Market, each_market, each_stream, running, shared
 from tests.sim.engine_rig import until
 
@@ -170,7 +171,9 @@ async def test_a_silent_topic_on_a_living_connection_is_found(
         before = venue.health()
         await bench.rig.fault("silent_topic", bench.universal, count=None, duration_s=60)
         await until(lambda: not book.is_live, what=venue.health())
-        assert other.is_live, "the other topic of the connection is not disturbed"
+        # Classic streams may show it between two frames of one batch, see above.
+        is_split = market.streams == "classic" and other.state is BookState.CROSSED
+        assert other.is_live or is_split, f"the other topic is disturbed: {other.state_name} {other.reason}"
         assert times_found(venue.health()) > times_found(before)
         await bench.rig.clear()
         await until(lambda: book.is_live, 60, what=venue.health())

@@ -46,14 +46,18 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         [sys.executable, "-m", "engine", "run"], cwd=folder, env=environment(), stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
-    assert process.stderr is not None
-    for line in process.stderr:
-        if json.loads(line)["event"] == "engine.ready":
-            break
-    yield folder
-    process.terminate()
-    _, rest = process.communicate(timeout=20)
-    assert process.returncode == 0, rest
+    try:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if json.loads(line)["event"] == "engine.ready":
+                break
+        yield folder
+        process.terminate()
+        _, rest = process.communicate(timeout=20)
+        assert process.returncode == 0, rest
+    finally:
+        process.kill()
+        process.communicate()
 
 
 def engine(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
