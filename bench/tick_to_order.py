@@ -44,9 +44,11 @@ from bench.http_order import KEY, QTY, SECRET, rows_of, signed_body
 from engine.book.l2 import BookLike, new_book, new_feed
 from engine.model.instrument import Instrument, Product
 from engine.model.market import BookSnapshot, Side
+from engine.model.orders import OrderState
 from engine.model.text import plain, scale_text
 from engine.router.checks import new_order
 from engine.router.client_ids import ClientIds
+from engine.router.order import Change, Order
 from engine.router.router import OrderRouter
 from engine.session.order_gateway import RestGateway
 from engine.session.venue_clock import VenueClock
@@ -111,7 +113,8 @@ async def _engine(port: int, work: DepthSet, done: Done) -> None:
     market = BinanceMarketData(Product.SPOT, endpoints)
     listed = market.decode_instruments(json.dumps(_listing(work)).encode())
     by_symbol = {each.symbol: each for each in listed}
-    pool = HttpPool(endpoints.rest, clock, warm=1, limit=1)
+    # A tick may come before the last answer was read, where the machine took the core away: as in real life.
+    pool = HttpPool(endpoints.rest, clock, warm=2, limit=4)
     keys = Credentials(Secret(KEY), Secret(SECRET))
     adapter = BinanceTrading(Product.SPOT, endpoints, keys, by_symbol, 5_000)
     budget = RequestBudget(
@@ -144,8 +147,13 @@ async def _engine(port: int, work: DepthSet, done: Done) -> None:
         bid = plain(book.touch()[0], instrument.price_scale)
         router.place(new_order(instrument, ids.next(), Side.BUY, QTY, bid))
 
+    def heard(order: Order, change: Change) -> None:
+        if order.state is not OrderState.WORKING:
+            raise RuntimeError(repr(order))
+        done.one()
+
     feed.on_update = decide
-    router.listeners.append(lambda order, change: done.one())
+    router.listeners.append(heard)
     session = WebSocketSession(
         name="ticks", url=lambda: f"ws://127.0.0.1:{port}/0", rules=RULES, clock=clock,
         backoff=Backoff(100, 1000, random.Random(1)), budget=ConnectionBudget(100, 60, clock),

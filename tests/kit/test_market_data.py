@@ -170,7 +170,7 @@ async def test_a_silent_topic_on_a_living_connection_is_found(
         await until(lambda: budget.budget_ns < 10_000_000_000, what="the budget learnt")
         before = venue.health()
         await bench.rig.fault("silent_topic", bench.universal, count=None, duration_s=60)
-        # Not "until the book is not LIVE": where a subscription is answered by a whole book, it soon is again.
+        # Not "until the book is not LIVE": where a whole book answers a subscription, it soon is again.
         await until(lambda: times_found(venue.health()) > times_found(before), 60, what=venue.health())
         # Classic streams may show it between two frames of one batch, see above.
         is_split = market.streams == "classic" and other.state is BookState.CROSSED
