@@ -10,8 +10,6 @@ wherever it is told; on the stream it carries the fill that changed it:
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 from collections.abc import Sequence
 
 import msgspec
@@ -20,6 +18,7 @@ from engine.model.account import Balance, Position
 from engine.model.decimals import DECODE_ERRORS, MS, decimal, plain, scaled
 from engine.model.errors import NotSent, ProtocolViolation, UsageError
 from engine.model.instrument import Instrument, Product
+from engine.model.mac import HmacSha256
 from engine.model.market import Side
 from engine.model.orders import (
     ExecutionReport,
@@ -99,10 +98,10 @@ _BALANCES = msgspec.json.Decoder(_Balances)
 _PRIVATE = msgspec.json.Decoder(_Private)
 
 
-def signature(secret: str, stamp_ms: int, method: str, target: str, body: bytes) -> str:
+def signature(mac: HmacSha256, stamp_ms: int, method: str, target: str, body: bytes) -> str:
     """Return the signature of one request."""
     text = f"{stamp_ms}{method}{target}".encode() + body
-    return hmac.new(secret.encode(), text, hashlib.sha256).hexdigest()
+    return mac.hex(text)
 
 
 def place_body(order: NewOrder, instrument: Instrument) -> bytes:
@@ -190,12 +189,13 @@ class AcornTrading:
             raise UsageError("acorn trades spot only")
         self._endpoints = endpoints
         self._credentials = credentials
+        self._mac = HmacSha256(credentials.secret.reveal().encode())
         self._known = known
 
     def _signed(
         self, method: str, target: str, label: str, stamp_ms: int, body: bytes = b"", orders: int = 0
     ) -> HttpRequest:
-        sign = signature(self._credentials.secret.reveal(), stamp_ms, method, target, body)
+        sign = signature(self._mac, stamp_ms, method, target, body)
         key = self._credentials.key.reveal()
         return HttpRequest(
             method=method,
@@ -286,7 +286,7 @@ class AcornTrading:
 
     def private_subscribe(self, request_id: str, stamp_ms: int) -> tuple[bytes, ...]:
         """Return the login; orders and balances follow unasked."""
-        sign = signature(self._credentials.secret.reveal(), stamp_ms, "LOGIN", "", b"")
+        sign = signature(self._mac, stamp_ms, "LOGIN", "", b"")
         login = {
             "do": "login", "id": request_id, "key": self._credentials.key.reveal(), "time": stamp_ms,
             "sign": sign,
