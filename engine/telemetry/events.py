@@ -340,7 +340,11 @@ TASK_FAILED = _event(
 )
 SIM_STARTED = _event("sim.started", "info", "The embedded simulated exchange answers.", "pid", "admin")
 SIM_LOST = _event(
-    "sim.lost", "error", "The embedded simulated exchange ended; it is started again.", "exit_code"
+    "sim.lost",
+    "error",
+    "The embedded simulated exchange ended; it is started again. ``last_words``: its last complaint.",
+    "exit_code",
+    "last_words",
 )
 CONTROL_REFUSED = _event("control.refused", "warning", "A control request was not served.", "error")
 LOOP_STALLED = _event(

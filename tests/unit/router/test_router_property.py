@@ -155,7 +155,7 @@ class RouterAgainstVenue(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.clock = ManualClock(mono_ns=10**9)
+        self.clock = ManualClock(mono_ns=10**9, utc_ns=10**18)
         self.venue = Venue(self.clock)
         self.router = OrderRouter(
             "v", {"rest": self.venue}, {UNIVERSAL: INSTRUMENT}, self.clock, LOG,
