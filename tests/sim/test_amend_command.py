@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -12,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.sim.engine_process import engine_running, environment
 
 ROOT = Path(__file__).resolve().parents[2]
 PERP = ("--exchange", "binance", "--pair", "BTC/USDT:USDT")
@@ -30,11 +31,6 @@ perp = ["BTC/USDT:USDT"]
 pytestmark = pytest.mark.timeout(120)
 
 
-def environment() -> dict[str, str]:
-    keep = {name: value for name, value in os.environ.items() if "API_" not in name}
-    return {**keep, "PYTHONPATH": str(ROOT), "NO_COLOR": "1"}
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Run a small engine in a directory of its own, and return that directory."""
@@ -42,22 +38,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     (folder / "engine.toml").write_text(CONFIG)
     (folder / "config").mkdir()
     shutil.copy(ROOT / "config" / "sim.toml", folder / "config")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "engine", "run"], cwd=folder, env=environment(), stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    try:
-        assert process.stderr is not None
-        for line in process.stderr:
-            if json.loads(line)["event"] == "engine.ready":
-                break
+    with engine_running(folder):
         yield folder
-        process.terminate()
-        _, rest = process.communicate(timeout=20)
-        assert process.returncode == 0, rest
-    finally:
-        process.kill()
-        process.communicate()
 
 
 def engine(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:

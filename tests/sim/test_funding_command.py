@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -13,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.sim.engine_process import engine_running, environment
 
 ROOT = Path(__file__).resolve().parents[2]
 PERP = "BTC/USDT:USDT"
@@ -34,11 +35,6 @@ perp = {["BTC/USDT:USDT"] if venue == "okx" else ["BTC/USDT:USDT", "ETH/USDT:USD
 pytestmark = pytest.mark.timeout(180)
 
 
-def environment() -> dict[str, str]:
-    keep = {name: value for name, value in os.environ.items() if "API_" not in name}
-    return {**keep, "PYTHONPATH": str(ROOT), "NO_COLOR": "1", "COLUMNS": "250"}
-
-
 def prepared(folder: Path) -> Path:
     (folder / "engine.toml").write_text(CONFIG)
     (folder / "config").mkdir()
@@ -50,18 +46,8 @@ def prepared(folder: Path) -> Path:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Run an engine on all venues in a directory of its own, and return that directory."""
     folder = prepared(tmp_path_factory.mktemp("funding"))
-    process = subprocess.Popen(
-        [sys.executable, "-m", "engine", "run"], cwd=folder, env=environment(), stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    assert process.stderr is not None
-    for line in process.stderr:
-        if json.loads(line)["event"] == "engine.ready":
-            break
-    yield folder
-    process.terminate()
-    _, rest = process.communicate(timeout=20)
-    assert process.returncode == 0, rest
+    with engine_running(folder):
+        yield folder
 
 
 def engine(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 import re
 import shutil
 import subprocess
@@ -13,15 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.sim.engine_process import engine_running, environment
+
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
 SHOWN = [line.strip() for line in README.splitlines() if line.startswith("    .venv/bin/python -m engine ")]
 CHECKED = re.findall(r"`python -m (engine (?:run|check-config) --config config/\S+)`", README)
-
-
-def environment() -> dict[str, str]:
-    keep = {name: value for name, value in os.environ.items() if "API_" not in name}
-    return {**keep, "PYTHONPATH": str(ROOT)}
 
 
 def run(folder: Path, words: list[str]) -> subprocess.CompletedProcess[str]:
@@ -40,18 +35,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def running(folder: Path) -> Iterator[Path]:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "engine", "run"], cwd=folder, env=environment(), stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    assert process.stderr is not None
-    for line in process.stderr:
-        if json.loads(line)["event"] == "engine.ready":
-            break
-    yield folder
-    process.terminate()
-    _, rest = process.communicate(timeout=20)
-    assert process.returncode == 0, rest
+    with engine_running(folder):
+        yield folder
 
 
 def test_there_is_something_to_check() -> None:
